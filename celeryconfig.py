@@ -1,0 +1,91 @@
+"""Celery's settings: broker, queues, routes, limits, beat schedule. Data, each line with its reason."""
+
+from __future__ import annotations
+
+from kombu import Exchange, Queue
+
+from config import settings
+
+_settings = settings()
+
+# The broker carries wake-ups only; what a job came to is in the database, so there is no result backend.
+broker_url = _settings.redis_url
+task_ignore_result = True
+result_backend = None
+# JSON only: a pickle from a broker that somebody else can write to would be code.
+task_serializer = "json"
+accept_content = ["json"]
+enable_utc = True
+timezone = "UTC"
+
+imports = ("tasks.generation", "tasks.maintenance")
+
+# One queue for each way of waiting, so that a flood of one kind of work delays no other. Beat's own small tasks ride
+# `maintenance`. Each has an exchange of its own: queues that share one would each get every message.
+task_queues = [
+    Queue(name, Exchange(name), routing_key=name)
+    for name in ("generation.high", "generation", "payments", "email", "maintenance")
+]
+task_default_queue = "maintenance"
+task_create_missing_queues = False
+task_routes = {"generation.*": {"queue": "generation"}, "maintenance.*": {"queue": "maintenance"}}
+
+# A message is acknowledged when its task is over, so one that a killed worker had is delivered again. That is harmless,
+# because a claim decides who runs a job, and it is only the second net: the first is the rescue of expired leases.
+task_acks_late = True
+task_reject_on_worker_lost = True
+# A worker takes no more than it can run, so what it has not started stays with the broker for others.
+worker_prefetch_multiplier = 1
+# With Redis an unacknowledged message comes back after this long. It must outlast the longest attempt (asserted in
+# tests/unit/test_settings.py), or a slow job would be delivered while it still runs.
+broker_transport_options = {
+    "visibility_timeout": _settings.visibility_timeout_seconds,
+    # A frozen broker must not freeze us: without these a publish hangs for over 40 s.
+    "socket_timeout": 2.0,
+    "socket_connect_timeout": 2.0,
+    "socket_keepalive": True,
+    "retry_on_timeout": False,
+    "max_retries": 0,
+    # Look for messages to restore every second, not every ten.
+    "unacked_restore_throttle": 1,
+}
+# A publish is tried once; the outbox tries again.
+task_publish_retry = False
+broker_connection_timeout = 2.0
+# A worker waits for its broker for ever: it comes back by itself when the broker does.
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+# After a lost connection running jobs go on; their leases are in the database, not with the broker.
+worker_cancel_long_running_tasks_on_connection_loss = False
+# The restart of a lost broker must not stop a worker from taking as many messages as before.
+worker_enable_prefetch_count_reduction = False
+
+# On the first signal running jobs get this long to end; what is left is run again elsewhere.
+worker_soft_shutdown_timeout = 20.0
+worker_enable_soft_shutdown_on_idle = False
+
+# Flower lives on these.
+worker_send_task_events = True
+task_send_sent_event = False
+task_track_started = False
+# Our own log set-up (logs.py) and no copy of standard output.
+worker_hijack_root_logger = False
+worker_redirect_stdouts = False
+
+
+def _every(seconds: float, task: str) -> dict[str, object]:
+    # A beat message that no worker took before the next one is due has no use any more.
+    return {"task": task, "schedule": seconds, "options": {"expires": max(seconds, 5.0), "queue": "maintenance"}}
+
+
+beat_schedule = {
+    "rescue silent jobs": _every(_settings.rescue_seconds, "maintenance.rescue"),
+    "end jobs that waited too long": _every(5.0, "maintenance.expire_waiting"),
+    "publish what a crash left in the outbox": _every(2.0, "maintenance.sweep_outbox"),
+    "wake jobs whose message was lost": _every(15.0, "maintenance.wake_forgotten"),
+    "expire credits": _every(60.0, "maintenance.expire_credits"),
+    "forget old refresh tokens": _every(3600.0, "maintenance.forget_tokens"),
+    "audit the books": _every(3600.0, "maintenance.audit"),
+}
+# Look at the schedule at least this often, so that short periods are kept.
+beat_max_loop_interval = 1.0

@@ -1,0 +1,216 @@
+"""Settings: the only reader of the environment.
+
+Every value Coinop can be told from outside is a field here, named in the environment as the field is, in upper case.
+`settings()` reads them once per process, from the environment first, then `.env`, then the secrets that `make up`
+generated in the state folder. A bad value stops the boot with the variable's name and what was expected.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+ROOT = Path(__file__).resolve().parent
+SECRETS_FILE = "secrets.env"
+"""The file in `COINOP_HOME` that holds the secrets `make up` generates on its first run."""
+
+SHORTEST_SECRET = 32
+"""Bytes; an HMAC-SHA256 key shorter than its digest weakens it (RFC 7518, section 3.2)."""
+
+
+class BadSettings(SystemExit):
+    """The environment cannot be used; the message names each variable at fault and what it should be."""
+
+
+class Environment(StrEnum):
+    development = "development"
+    production = "production"
+
+
+class AiMode(StrEnum):
+    mock = "mock"
+    openai = "openai"
+
+
+class PaymentsMode(StrEnum):
+    mock = "mock"
+    stripe = "stripe"
+
+
+def _long_enough(secret: SecretStr) -> SecretStr:
+    length = len(secret.get_secret_value().encode())
+    if length < SHORTEST_SECRET:
+        raise ValueError(
+            f"expected at least {SHORTEST_SECRET} bytes, got {length}; "
+            "`make up` generates one, or use `python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
+        )
+    return secret
+
+
+Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """All settings. Times are in seconds, sizes in bytes unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    # Where we are
+    coinop_env: Environment = Environment.development
+    coinop_home: Path = ROOT / ".coinop"
+    host: str = "127.0.0.1"
+    port: Port = 8000
+    flower_port: Port = 5555
+    broker_port: Port = 6380
+    database_url: str = ""
+    redis_url: str = ""
+    storage_url: str = ""
+    preset: Path = ROOT / "presets" / "default.toml"
+
+    # Secrets
+    secret_key: Secret
+    jwt_secret_key: Secret
+    admin_api_key: SecretStr | None = None
+    flower_password: SecretStr | None = None
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+
+    # The outside world
+    ai_mode: AiMode = AiMode.mock
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str | None = None
+    payments_mode: PaymentsMode = PaymentsMode.mock
+    stripe_secret_key: SecretStr | None = None
+    stripe_webhook_secret: SecretStr | None = None
+    stripe_api_base: str | None = None
+    smtp_url: str | None = None
+    mail_from: str = "Coinop <coinop@example.com>"
+
+    # Size of the house
+    web_workers: Annotated[int, Field(ge=1, le=64)] = 2
+    web_threads: Annotated[int, Field(ge=1, le=256)] = 8
+    generation_concurrency: Annotated[int, Field(ge=1, le=5000)] = 200
+    database_pool: Annotated[int, Field(ge=1, le=200)] = 10
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024
+    auth_rate_limit: str = "30 per minute"
+    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+
+    # The chain of patience: heartbeat < lease, and provider < run limit < visibility (see docs/adr/0004)
+    heartbeat_seconds: Seconds = 10
+    lease_seconds: Seconds = 30
+    rescue_seconds: Seconds = 5
+    provider_timeout_seconds: Seconds = 120
+    run_limit_seconds: Seconds = 180
+    visibility_timeout_seconds: Annotated[int, Field(ge=10)] = 3600
+    max_attempts: Annotated[int, Field(ge=1, le=20)] = 4
+    retry_base_seconds: Seconds = 2
+
+    # The mock provider
+    mock_latency_seconds: Annotated[float, Field(ge=0)] = 0.2
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if not value:
+            return value
+        try:
+            backend = make_url(value).get_backend_name()
+        except ArgumentError:
+            backend = ""
+        if backend not in ("postgresql", "sqlite"):
+            raise ValueError("expected postgresql://user:password@host/name or sqlite:////absolute/path.sqlite3")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_broker(cls, value: str) -> str:
+        if value and urlsplit(value).scheme not in ("redis", "rediss", "unix", "amqp", "amqps"):
+            raise ValueError("expected redis://host:port/0 (or rediss://, unix://, amqp://)")
+        return value
+
+    @field_validator("preset")
+    @classmethod
+    def _preset_exists(cls, value: Path) -> Path:
+        path = value if value.is_absolute() else ROOT / value
+        if not path.is_file():
+            raise ValueError(f"expected the path of a preset file such as presets/default.toml; {path} is not there")
+        return path
+
+    @model_validator(mode="after")
+    def _places_in_the_state_folder(self) -> Self:
+        home = self.coinop_home if self.coinop_home.is_absolute() else ROOT / self.coinop_home
+        derived = {
+            "coinop_home": home,
+            "database_url": self.database_url or f"sqlite:///{home / 'coinop.sqlite3'}",
+            "storage_url": self.storage_url or f"file://{home / 'outputs'}",
+            "redis_url": self.redis_url or f"redis://127.0.0.1:{self.broker_port}/0",
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+        return self
+
+    @model_validator(mode="after")
+    def _patience_is_ordered(self) -> Self:
+        chain = [
+            ("heartbeat_seconds", "lease_seconds"),
+            ("provider_timeout_seconds", "run_limit_seconds"),
+            ("lease_seconds", "run_limit_seconds"),
+            ("run_limit_seconds", "visibility_timeout_seconds"),
+        ]
+        for shorter, longer in chain:
+            if not getattr(self, shorter) < getattr(self, longer):
+                raise ValueError(f"{shorter.upper()}: expected less than {longer.upper()} ({getattr(self, longer):g} s)")
+        return self
+
+    @model_validator(mode="after")
+    def _modes_have_their_keys(self) -> Self:
+        if self.ai_mode is AiMode.openai:
+            raise ValueError("AI_MODE: expected mock; this release has no other provider")
+        if self.payments_mode is PaymentsMode.stripe:
+            raise ValueError("PAYMENTS_MODE: expected mock; this release takes no payments")
+        return self
+
+    @property
+    def in_development(self) -> bool:
+        return self.coinop_env is Environment.development
+
+    @property
+    def on_postgresql(self) -> bool:
+        return make_url(self.database_url).get_backend_name() == "postgresql"
+
+
+@cache
+def settings() -> Settings:
+    """The process's settings, read once. Raises `BadSettings`, which ends the process with a readable message."""
+    home = Path(os.environ.get("COINOP_HOME") or ROOT / ".coinop")
+    home = home if home.is_absolute() else ROOT / home
+    try:
+        return Settings(_env_file=(home / SECRETS_FILE, ROOT / ".env"))  # type: ignore[call-arg]  # fields come from the environment
+    except ValidationError as error:
+        raise BadSettings(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    lines = ["Coinop cannot start, a setting is wrong:"]
+    for fault in error.errors(include_input=False, include_url=False):
+        name = str(fault["loc"][0]).upper() if fault["loc"] else ""
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "missing":
+            message = "required but not set; `make up` generates secrets for development, see .env.example"
+        lines.append(f"  {name + ': ' if name else ''}{message}")
+    return "\n".join(lines)

@@ -1,0 +1,219 @@
+"""The database: engine, sessions, column types and the clock, the same on PostgreSQL and SQLite.
+
+`sessions()` opens the one transaction of an edge; `readings()` opens a session for single reads that needs none. The
+clock of the system is the database's (`now`), so processes with drifting clocks agree about leases and deadlines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+import uuid_utils.compat as uuids
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Enum,
+    Integer,
+    MetaData,
+    String,
+    create_engine,
+    event,
+    literal,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+from config import settings
+
+BUSY_TIMEOUT_MS = 30_000
+"""How long a SQLite writer waits for its turn. Writers take turns by BEGIN IMMEDIATE, so this is a queue, not a race."""
+
+LOCK_TIMEOUT_MS = 10_000
+"""How long a PostgreSQL statement waits for a lock before it gives up: transactions here last milliseconds."""
+
+
+class Base(DeclarativeBase):
+    """The parent of every table; names of constraints follow one convention, so migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class AwareDateTime(TypeDecorator[datetime]):
+    """A moment in UTC. PostgreSQL keeps it as timestamptz; SQLite as text that sorts as time does."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        return dialect.type_descriptor(DateTime(timezone=True) if dialect.name == "postgresql" else String(26))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime has no place here: give it a time zone")
+        if dialect.name == "postgresql":
+            return value
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if isinstance(value, str):
+            return datetime.fromisoformat(value).replace(tzinfo=UTC)
+        return value if value.tzinfo is UTC else value.astimezone(UTC)  # type: ignore[no-any-return]
+
+
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+"""A JSON document: jsonb on PostgreSQL, text on SQLite."""
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+"""A growing key; SQLite only counts up on a column it calls INTEGER."""
+
+
+def words(enum: type[StrEnum], name: str) -> Enum:
+    """A column of one word out of `enum`, kept as text with a CHECK called `name` behind it."""
+    return Enum(enum, native_enum=False, create_constraint=True, length=32, name=name, values_callable=lambda e: list(e))
+
+
+class now(FunctionElement[datetime]):  # noqa: N801  # reads as the SQL function it is
+    """The database's clock, `plus` seconds: `now()`, `now(30)`, `now(-5.5)`."""
+
+    type = AwareDateTime()
+    inherit_cache = True
+    name = "now"
+
+    def __init__(self, plus: Any = 0) -> None:
+        super().__init__(literal(float(plus)) if isinstance(plus, int | float) else plus)
+
+
+@compiles(now, "postgresql")
+def _now_on_postgresql(element: now, compiler: Any, **kw: Any) -> str:
+    return f"(now() + make_interval(secs => {compiler.process(element.clauses, **kw)}))"
+
+
+@compiles(now, "sqlite")
+def _now_on_sqlite(element: now, compiler: Any, **kw: Any) -> str:
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', ({compiler.process(element.clauses, **kw)}) || ' seconds')"
+
+
+def new_id() -> Any:
+    """A fresh UUIDv7: it sorts by time of birth, so new rows land together at the end of their index."""
+    return uuids.uuid7()
+
+
+def make_engine(url: str, *, pool_size: int = 10) -> Engine:
+    """An engine set up for this product: see the two functions below for what each database needs."""
+    if url.startswith("postgresql"):
+        return _postgresql(url, pool_size)
+    return _sqlite(url, pool_size)
+
+
+def _postgresql(url: str, pool_size: int) -> Engine:
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=30,
+        # Last in, first out keeps few connections warm instead of all of them lukewarm.
+        pool_use_lifo=True,
+        pool_recycle=1800,
+        connect_args={
+            "connect_timeout": 5,
+            # Every statement of the hot paths is prepared at once instead of after five uses.
+            "prepare_threshold": 1,
+            "options": f"-c lock_timeout={LOCK_TIMEOUT_MS} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
+        },
+    )
+
+
+def _sqlite(url: str, pool_size: int) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=30,
+        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _record: Any) -> None:
+        # The driver must not open transactions of its own: a deferred BEGIN that writes later fails with
+        # "database is locked" however long the busy timeout is.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get("reads_only"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+@cache
+def engine() -> Engine:
+    """The process's engine, by `DATABASE_URL`."""
+    return make_engine(settings().database_url, pool_size=settings().database_pool)
+
+
+SessionFactory = sessionmaker(expire_on_commit=False, autoflush=False)
+"""What every session of the product is made by; the relay listens to it (`worker/relay.py`)."""
+
+
+@contextmanager
+def sessions() -> Iterator[Session]:
+    """One transaction: committed when the block ends, rolled back when it raises."""
+    with SessionFactory(bind=engine()) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def readings() -> Iterator[Session]:
+    """A session that only reads, one statement at a time, each seeing the latest; no transaction stays open."""
+    with Session(bind=_reading_engine(engine()), autoflush=False) as session:
+        yield session
+
+
+@cache
+def _reading_engine(engine: Engine) -> Engine:
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(isolation_level="AUTOCOMMIT")
+    return engine.execution_options(reads_only=True)
+
+
+def moment(session: Session, *, plus: float = 0) -> datetime:
+    """What the database's clock says, `plus` seconds."""
+    return session.execute(select(now(plus))).scalar_one()
+
+
+def is_postgresql(session: Session) -> bool:
+    return session.get_bind().dialect.name == "postgresql"
+
+
+def insert_into(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that can say `on_conflict_do_…`, in the dialect of the session."""
+    return postgresql.insert(table) if is_postgresql(session) else sqlite.insert(table)

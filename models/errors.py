@@ -1,0 +1,106 @@
+"""What can be wrong, in the words of the product.
+
+Every refusal a user can meet is one of these. `code` is stable and public; the front door turns them into problem
+documents (`web/problems.py`), so no view handles them one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+
+class Refusal(Exception):
+    """A request the product declines, with its stable `code`, HTTP `status` and a sentence for people."""
+
+    status = 400
+    code = "refused"
+    title = "Refused"
+
+    def __init__(self, detail: str, **members: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.members = members
+        """More facts for the problem document, such as `required` and `available`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One wrong value: where (`input.prompt`) and what is wrong with it."""
+
+    field: str
+    message: str
+
+
+class InvalidInput(Refusal):
+    """Values that cannot be used; `faults` names each."""
+
+    status = 422
+    code = "invalid_input"
+    title = "Some values cannot be used"
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__(
+            "; ".join(f"{fault.field}: {fault.message}" for fault in faults),
+            errors=[{"field": fault.field, "message": fault.message} for fault in faults],
+        )
+        self.faults = faults
+
+    @classmethod
+    def from_pydantic(cls, error: ValidationError, *, under: str = "") -> InvalidInput:
+        """The same faults by path, never echoing the refused values back (they may be secrets)."""
+        faults = []
+        for fault in error.errors(include_input=False, include_url=False, include_context=False):
+            path = ".".join(str(part) for part in ((under, *fault["loc"]) if under else fault["loc"]))
+            faults.append(Fault(path or "body", fault["msg"].removeprefix("Value error, ")))
+        return cls(*faults)
+
+
+class NotFound(Refusal):
+    """There is no such thing, or it is not the caller's: the two are told apart by nobody."""
+
+    status = 404
+    code = "not_found"
+    title = "Not found"
+
+
+class Unauthorized(Refusal):
+    status = 401
+    code = "unauthorized"
+    title = "Not signed in"
+
+
+class EmailTaken(Refusal):
+    status = 409
+    code = "email_taken"
+    title = "This address has an account already"
+
+
+class InsufficientCredits(Refusal):
+    """The wallet holds less than the price. Members: `wallet`, `required`, `available`, `shortfall`, `debt` in credits."""
+
+    status = 402
+    code = "insufficient_credits"
+    title = "Not enough credits"
+
+
+class IdempotencyKeyReused(Refusal):
+    status = 422
+    code = "idempotency_key_reused"
+    title = "This idempotency key was used with another request"
+
+
+class TooManyJobs(Refusal):
+    """The user has as many unfinished jobs as the catalog allows. Members: `limit`, `retry_after` in seconds."""
+
+    status = 429
+    code = "too_many_jobs"
+    title = "Too many jobs at once"
+
+
+class NotCancelable(Refusal):
+    status = 409
+    code = "not_cancelable"
+    title = "This job has already ended"

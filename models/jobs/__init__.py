@@ -1,0 +1,64 @@
+"""Jobs: the customer's orders, from acceptance to their one outcome.
+
+    queued → running → completed | failed
+    queued → canceled | expired          running → canceling → canceled
+
+`orders.py` checks and prices a request, `submission.py` accepts it, `runs.py` claims, keeps and finishes it,
+`cancellation.py` stops it, `rescue.py` catches what fell, `snapshots.py` shows it. `express.py` is the fast way
+through the first two on PostgreSQL.
+"""
+
+from models.jobs.cancellation import request_cancel
+from models.jobs.orders import LONGEST_WAIT_SECONDS, Order, order
+from models.jobs.rescue import PAGE, expire_waiting, rescue_silent, waiting, wake_again
+from models.jobs.runs import (
+    Claim,
+    Ending,
+    cancel,
+    canceling,
+    claim,
+    complete,
+    extend,
+    fail,
+    provider_began,
+    retry,
+)
+from models.jobs.snapshots import MOST_PER_PAGE, Snapshot, get, page
+from models.jobs.submission import Submission, submit
+from models.jobs.tables import FINAL, LIVE, Job, JobSlots, Queue, Status
+from models.jobs.wakeups import RUN_TASK
+
+__all__ = [
+    "FINAL",
+    "LIVE",
+    "LONGEST_WAIT_SECONDS",
+    "MOST_PER_PAGE",
+    "PAGE",
+    "RUN_TASK",
+    "Claim",
+    "Ending",
+    "Job",
+    "JobSlots",
+    "Order",
+    "Queue",
+    "Snapshot",
+    "Status",
+    "Submission",
+    "cancel",
+    "canceling",
+    "claim",
+    "complete",
+    "expire_waiting",
+    "extend",
+    "fail",
+    "get",
+    "order",
+    "page",
+    "provider_began",
+    "request_cancel",
+    "rescue_silent",
+    "retry",
+    "submit",
+    "wake_again",
+    "waiting",
+]

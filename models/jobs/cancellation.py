@@ -1,0 +1,39 @@
+"""Cancellation: what the owner of a job may still stop."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from models.errors import NotCancelable, NotFound
+from models.jobs.runs import end
+from models.jobs.snapshots import Snapshot, get
+from models.jobs.tables import Job, Status
+
+
+def request_cancel(session: Session, *, user_id: UUID, job_id: UUID) -> Snapshot:
+    """Cancel a job of this user.
+
+    A queued job ends at once with a full refund. A running one becomes `canceling`: its worker stops it and settles by
+    how far it came. Asking again changes nothing. Locks the job, then as `end` does. Raises `NotFound`, also for jobs
+    of others, and `NotCancelable` once the job has ended in another way.
+    """
+    status = session.scalar(
+        select(Job.status).where(Job.id == job_id, Job.user_id == user_id).with_for_update(key_share=True)
+    )
+    if status is None:
+        raise NotFound("There is no such job.")
+    if status is Status.queued:
+        end(session, job_id, Status.canceled, charge=0, token=None)
+    elif status is Status.running:
+        session.execute(
+            update(Job)
+            .where(Job.id == job_id)
+            .values(status=Status.canceling, version=Job.version + 1)
+            .execution_options(synchronize_session=False)
+        )
+    elif status not in (Status.canceling, Status.canceled):
+        raise NotCancelable(f"This job has already {'ended' if status is Status.expired else status}.", status=status)
+    return get(session, user_id=user_id, job_id=job_id)

@@ -1,0 +1,145 @@
+"""The express lane: a usual submission and a usual completion, each as one statement on PostgreSQL.
+
+These two are what the system does all day. Step by step each makes some ten trips to the database; here each makes
+one (docs/adr/0005). Only the usual case rides: anything else changes nothing, answers None or False, and takes the
+steps in `submission.py` and `runs.py`, which say what both mean. The same locks are taken in the same order, and
+tests run both ways and compare the rows.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Float, String, Uuid, bindparam, literal, select, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from models import outbox
+from models.database import Json, now
+from models.jobs.orders import Order
+from models.jobs.snapshots import Snapshot, fresh
+from models.jobs.tables import Job, JobSlots, Status
+from models.jobs.wakeups import wake_up
+from models.ledger import express as ledger
+
+
+STORED_AS_ORDERED = (
+    "id", "user_id", "action", "kind", "queue", "input", "idempotency_key", "wallet", "breakdown", "cancel_charge",
+    "max_attempts",
+)  # fmt: skip
+"""What a job's row takes over from its order under the same name."""
+
+
+def submit_at_once(session: Session, order: Order) -> Snapshot | None:
+    """Accept an order whose price one lot of a healthy wallet covers; None, and no trace, for any other."""
+    if order.price == 0:
+        return None
+    message = wake_up(order.id, order.queue)
+    row = session.execute(
+        _submission(),
+        {
+            **{f"order_{name}": getattr(order, name) for name in STORED_AS_ORDERED},
+            "order_status": Status.queued,
+            "order_request_digest": order.digest,
+            "price": order.price,
+            "wait": order.expires_in,
+            "most_jobs": order.concurrent_jobs,
+            "message_id": message.id,
+            "message_task": message.task,
+            "message_task_id": message.task_id,
+            "message_queue": message.queue,
+            "message_args": list(message.args),
+        },
+    ).one_or_none()
+    if row is None:
+        return None
+    outbox.staged(session, message)
+    return fresh(order, created_at=row.created_at, expires_at=row.expires_at)
+
+
+def complete_at_once(
+    session: Session, *, job_id: UUID, token: UUID, outputs: list[dict[str, Any]], usage: dict[str, int]
+) -> bool:
+    """Complete a running job that this attempt owns and charge all that it holds; False, and no trace, otherwise."""
+    row = session.execute(
+        _completion(),
+        {"claimed_id": job_id, "claimed_token": token, "made_outputs": outputs, "made_usage": usage},
+    ).one_or_none()  # fmt: skip
+    return row is not None
+
+
+@cache
+def _submission() -> Any:
+    value = {
+        # Were a parameter called as a column is, SQLAlchemy would set that column in every UPDATE here.
+        name: bindparam(f"order_{name}", type_=Job.__table__.c[name].type)
+        for name in (*STORED_AS_ORDERED, "status", "request_digest")
+    }
+    price = bindparam("price", type_=BigInteger())
+    slot = (
+        select(JobSlots.user_id)
+        .where(JobSlots.user_id == value["user_id"], JobSlots.taken < bindparam("most_jobs", type_=BigInteger()))
+        .with_for_update(key_share=True)
+        .cte("slot")
+    )
+    wallet = ledger.ready_wallet(slot, user_id=value["user_id"], kind=value["wallet"], amount=price)
+    lot = ledger.first_lot(wallet)
+    row = {
+        **value,
+        "estimate": price,
+        "held": price,
+        "expires_at": now(bindparam("wait", type_=Float())),
+    }
+    job = (
+        postgresql.insert(Job)
+        .from_select(list(row), select(*row.values()).select_from(lot).where(lot.c.available >= price))
+        .on_conflict_do_nothing(index_elements=[Job.user_id, Job.idempotency_key])
+        .returning(Job.id, Job.user_id, Job.created_at, Job.expires_at)
+        .cte("job")
+    )
+    taken = (
+        update(JobSlots)
+        .where(JobSlots.user_id == job.c.user_id)
+        .values(taken=JobSlots.taken + 1)
+        .returning(JobSlots.user_id)
+        .cte("taken")
+    )
+    steps = [*ledger.hold_from(lot, wallet, job, amount=price), taken, outbox.staging(job)]
+    return select(job.c.created_at, job.c.expires_at).add_cte(*steps)
+
+
+@cache
+def _completion() -> Any:
+    job = (
+        update(Job)
+        .where(
+            Job.id == bindparam("claimed_id", type_=Uuid()),
+            Job.lease_token == bindparam("claimed_token", type_=Uuid()),
+            Job.status == literal(Status.running, Job.status.type),
+        )
+        .values(
+            status=literal(Status.completed, Job.status.type),
+            version=Job.version + 1,
+            charged=Job.held,
+            outputs=bindparam("made_outputs", type_=Json),
+            usage=bindparam("made_usage", type_=Json),
+            error_code=None,
+            error_message=None,
+            lease_token=None,
+            lease_until=None,
+            finished_at=now(),
+        )
+        .returning(Job.id, Job.user_id, Job.held)
+        .cte("job")
+    )
+    slot = (
+        update(JobSlots)
+        .where(JobSlots.user_id == job.c.user_id)
+        .values(taken=JobSlots.taken - 1)
+        .returning(JobSlots.user_id)
+        .cte("slot")
+    )
+    return select(job.c.id).add_cte(slot, *ledger.settle_in_full(job, slot))
+

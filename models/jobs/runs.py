@@ -1,0 +1,240 @@
+"""Runs: claiming a job, keeping its lease, and finishing it, each fenced by the token of the attempt.
+
+An attempt that lost its lease finds that nothing here works for it any more, so a job that runs twice ends once.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Uuid, and_, bindparam, or_, select, update
+from sqlalchemy.orm import Session
+
+from models import ledger, outbox, prices
+from models.database import is_postgresql, now
+from models.jobs.express import complete_at_once
+from models.jobs.tables import Job, JobSlots, Queue, Status
+from models.jobs.wakeups import wake_up
+from models.kinds import Kind
+
+LONGEST_BACKOFF_SECONDS = 60.0
+LONGEST_MESSAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One attempt's right to run a job. `held` is in credits; `token` is what fences the attempt."""
+
+    job_id: UUID
+    token: UUID
+    kind: Kind
+    queue: Queue
+    input: dict[str, Any]
+    attempt: int
+    max_attempts: int
+    held: int
+    cancel_charge: int
+    provider_request_id: str | None
+
+
+class Ending(StrEnum):
+    """What finishing an attempt came to."""
+
+    completed = "completed"
+    failed = "failed"
+    canceled = "canceled"
+    requeued = "requeued"
+    stale = "stale"
+    """The attempt did not own the job any more, and changed nothing."""
+
+
+def claim(session: Session, job_id: UUID, *, lease_seconds: float) -> Claim | None:
+    """Take a job to run it, or None: it has ended, waits for later, runs elsewhere, or has no attempts left.
+
+    One statement; commit it before any work. `lease_seconds` is how long the attempt may stay silent.
+    """
+    token = uuid4()
+    row = session.execute(
+        _claim(), {"claimed_id": job_id, "claimed_token": token, "lease": float(lease_seconds)}
+    ).one_or_none()
+    return Claim(job_id, token, *row) if row is not None else None
+
+
+@cache
+def _claim() -> Any:
+    free = or_(Job.status == Status.queued, and_(Job.status == Status.running, Job.lease_until < now()))
+    return (
+        update(Job)
+        .where(
+            Job.id == bindparam("claimed_id"),
+            Job.attempt < Job.max_attempts,
+            Job.run_after <= now(),
+            or_(Job.expires_at.is_(None), Job.expires_at > now(), Job.attempt > 0),
+            free,
+        )
+        .values(
+            status=Status.running,
+            version=Job.version + 1,
+            attempt=Job.attempt + 1,
+            lease_token=bindparam("claimed_token", type_=Uuid()),
+            lease_until=now(bindparam("lease")),
+            started_at=now(),
+        )
+        .returning(
+            Job.kind, Job.queue, Job.input, Job.attempt, Job.max_attempts, Job.held, Job.cancel_charge,
+            Job.provider_request_id,
+        )
+        .execution_options(synchronize_session=False)
+    )  # fmt: skip
+
+
+def extend(session: Session, claims: Mapping[UUID, UUID], *, lease_seconds: float) -> dict[UUID, Status]:
+    """Extend the leases of many running jobs in one statement.
+
+    `claims` maps job to token. Returns the status of each job that is still owned; a job that is missing has been
+    lost, one that is `canceling` should stop.
+    """
+    rows = session.execute(
+        update(Job)
+        .where(
+            Job.id.in_(claims),
+            Job.lease_token.in_(claims.values()),
+            Job.status.in_([Status.running, Status.canceling]),
+        )
+        .values(lease_until=now(lease_seconds))
+        .returning(Job.id, Job.status)
+        .execution_options(synchronize_session=False)
+    )
+    return {row.id: row.status for row in rows}
+
+
+def provider_began(session: Session, claim: Claim, request_id: str) -> bool:
+    """Remember the provider's own id for the work, so that a later attempt resumes it. False when stale."""
+    row = session.execute(
+        update(Job)
+        .where(Job.id == claim.job_id, Job.lease_token == claim.token)
+        .values(provider_request_id=request_id)
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    return row is not None
+
+
+def complete(
+    session: Session, claim: Claim, *, outputs: list[dict[str, Any]], usage: dict[str, int], delivered_percent: int
+) -> Ending:
+    """Store the result and charge for what was delivered, never more than was held; the rest goes back.
+
+    A job that its user canceled meanwhile is settled as canceled instead. Locks job, slots, wallet, lots.
+    """
+    charge = prices.actual(claim.held, delivered_percent)
+    if charge == claim.held and is_postgresql(session):
+        if complete_at_once(session, job_id=claim.job_id, token=claim.token, outputs=outputs, usage=usage):
+            return Ending.completed
+    elif end(
+        session, claim.job_id, Status.completed, charge=charge, token=claim.token, outputs=outputs, usage=usage
+    ):
+        return Ending.completed
+    return cancel(session, claim, provider_began=True)
+
+
+def cancel(session: Session, claim: Claim, *, provider_began: bool) -> Ending:
+    """End an attempt whose user canceled: charged by the action's share once the provider began, nothing before."""
+    charge = claim.held * claim.cancel_charge // 100 if provider_began else 0
+    ended = end(session, claim.job_id, Status.canceled, charge=charge, token=claim.token)
+    return Ending.canceled if ended else Ending.stale
+
+
+def fail(session: Session, claim: Claim, *, code: str, message: str) -> Ending:
+    """End an attempt whose job cannot be done: all that was held goes back. A canceled job ends as canceled."""
+    error = {"error_code": code, "error_message": message[:LONGEST_MESSAGE]}
+    if end(session, claim.job_id, Status.failed, charge=0, token=claim.token, **error):
+        return Ending.failed
+    return cancel(session, claim, provider_began=False)
+
+
+def retry(
+    session: Session, claim: Claim, *, code: str, message: str, base_seconds: float, retry_after: float | None = None
+) -> Ending:
+    """Queue a job again after a passing error, later each time; without attempts left it fails with this error.
+
+    The wait is `base_seconds` doubled by each attempt, with jitter so that a crowd does not come back at once, and at
+    least what the provider asked for.
+    """
+    if claim.attempt >= claim.max_attempts:
+        return fail(session, claim, code=code, message=message)
+    delay = max(backoff(claim.attempt, base_seconds), retry_after or 0)
+    values = {"error_code": code, "error_message": message[:LONGEST_MESSAGE]}
+    if requeue(session, claim.job_id, claim.queue, token=claim.token, delay=delay, **values):
+        return Ending.requeued
+    return cancel(session, claim, provider_began=False)
+
+
+def backoff(attempt: int, base_seconds: float) -> float:
+    """Seconds to wait after the given attempt: exponential, capped, spread by a half either way."""
+    return min(base_seconds * 2 ** (attempt - 1), LONGEST_BACKOFF_SECONDS) * random.uniform(0.5, 1.5)  # noqa: S311
+
+
+def requeue(session: Session, job_id: UUID, queue: Queue, *, token: UUID, delay: float, **values: Any) -> bool:
+    """Put a running job back in its queue and stage its wake-up, after `delay` seconds. False when stale."""
+    row = session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.status == Status.running, Job.lease_token == token)
+        .values(
+            status=Status.queued, version=Job.version + 1, lease_token=None, lease_until=None, run_after=now(delay),
+            **values,
+        )
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()  # fmt: skip
+    if row is None:
+        return False
+    outbox.stage(session, wake_up(job_id, queue), delay=delay)
+    return True
+
+
+def end(session: Session, job_id: UUID, status: Status, *, charge: int, token: UUID | None, **values: Any) -> bool:
+    """Give a job its one outcome: final status, slot freed, `charge` credits settled and the rest released.
+
+    With a `token` the job must be running under it (canceling, to become canceled); with none it must be queued.
+    False, and nothing changed, when it is not. Locks the job, its user's slots, the wallet, the lots.
+    """
+    before = {Status.canceled: Status.canceling}.get(status, Status.running) if token else Status.queued
+    owner = Job.lease_token == token if token else Job.lease_token.is_(None)
+    row = session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.status == before, owner)
+        .values(
+            **{"error_code": None, "error_message": None, **values},
+            status=status,
+            version=Job.version + 1,
+            charged=charge,
+            refunded=Job.held - charge,
+            lease_token=None,
+            lease_until=None,
+            finished_at=now(),
+        )
+        .returning(Job.user_id)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    if row is None:
+        return False
+    session.execute(
+        update(JobSlots)
+        .where(JobSlots.user_id == row.user_id)
+        .values(taken=JobSlots.taken - 1)
+        .execution_options(synchronize_session=False)
+    )
+    ledger.settle(session, job_id=job_id, amount=charge)
+    return True
+
+
+def canceling(session: Session, job_ids: Iterable[UUID]) -> Sequence[UUID]:
+    """Which of these jobs their users want stopped. Locks nothing."""
+    return session.scalars(select(Job.id).where(Job.id.in_(job_ids), Job.status == Status.canceling)).all()

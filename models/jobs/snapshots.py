@@ -1,0 +1,108 @@
+"""Snapshots: jobs as their owner sees them. Reading only; polling is the commonest request of all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, bindparam, select
+from sqlalchemy.orm import Session
+
+from models.errors import Fault, InvalidInput, NotFound
+from models.jobs.orders import Order
+from models.jobs.tables import FINAL, Job, Status
+
+MOST_PER_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A job at one moment. Amounts are credits of `wallet`."""
+
+    id: UUID
+    version: int
+    action: str
+    status: Status
+    attempt: int
+    wallet: str
+    estimate: int
+    held: int
+    charged: int
+    refunded: int
+    breakdown: list[dict[str, Any]]
+    outputs: list[dict[str, Any]] | None
+    usage: dict[str, int] | None
+    error_code: str | None
+    error_message: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing about it can change any more."""
+        return self.status in FINAL
+
+    def as_accepted(self) -> Snapshot:
+        """The job as it was when it was accepted, which is how a repeated submission is answered."""
+        return replace(
+            self, version=1, status=Status.queued, attempt=0, charged=0, refunded=0, outputs=None, usage=None,
+            error_code=None, error_message=None, started_at=None, finished_at=None,
+        )  # fmt: skip
+
+
+SHOWN = tuple(getattr(Job, name) for name in Snapshot.__dataclass_fields__)
+
+_ONE = select(*SHOWN).where(Job.id == bindparam("job_id"), Job.user_id == bindparam("user_id"))
+
+
+def fresh(order: Order, *, created_at: datetime, expires_at: datetime | None) -> Snapshot:
+    """The snapshot of a job that was accepted this moment."""
+    return Snapshot(
+        id=order.id,
+        version=1,
+        action=order.action,
+        status=Status.queued,
+        attempt=0,
+        wallet=order.wallet,
+        estimate=order.price,
+        held=order.price,
+        charged=0,
+        refunded=0,
+        breakdown=order.breakdown,
+        outputs=None,
+        usage=None,
+        error_code=None,
+        error_message=None,
+        created_at=created_at,
+        started_at=None,
+        finished_at=None,
+        expires_at=expires_at,
+    )
+
+
+def get(session: Session, *, user_id: UUID, job_id: UUID) -> Snapshot:
+    """One job of this user. Raises `NotFound`, also for jobs of others. One indexed read, no lock."""
+    row = session.execute(_ONE, {"job_id": job_id, "user_id": user_id}).one_or_none()
+    if row is None:
+        raise NotFound("There is no such job.")
+    return Snapshot(*row)
+
+
+def page(
+    session: Session, *, user_id: UUID, limit: int, after: UUID | None = None, status: Status | None = None
+) -> tuple[list[Snapshot], UUID | None]:
+    """The user's jobs, newest first, from just after the job `after`; with the id to go on from, None at the end."""
+    if not 1 <= limit <= MOST_PER_PAGE:
+        raise InvalidInput(Fault("limit", f"expected 1 to {MOST_PER_PAGE}"))
+    query: Select[Any] = select(*SHOWN).where(Job.user_id == user_id)
+    if after is not None:
+        query = query.where(Job.id < after)
+    if status is not None:
+        query = query.where(Job.status == status)
+    rows = session.execute(query.order_by(Job.id.desc()).limit(limit + 1)).all()
+    jobs = [Snapshot(*row) for row in rows[:limit]]
+    return jobs, jobs[-1].id if len(rows) > limit else None

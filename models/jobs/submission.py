@@ -1,0 +1,105 @@
+"""Submission: one transaction that makes an order a job, with its credits held and its wake-up staged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from models import ledger, outbox
+from models.database import insert_into, is_postgresql, now
+from models.errors import IdempotencyKeyReused, TooManyJobs
+from models.jobs.express import submit_at_once
+from models.jobs.orders import Order
+from models.jobs.snapshots import Snapshot, fresh, get
+from models.jobs.tables import Job, JobSlots, Status
+from models.jobs.wakeups import wake_up
+
+SLOT_RETRY_AFTER_SECONDS = 2
+"""When a user with too many jobs may ask again: about as long as a short job takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job that was accepted, now or by an earlier request with the same idempotency key (`replayed`)."""
+
+    job: Snapshot
+    replayed: bool
+
+
+def submit(session: Session, order: Order) -> Submission:
+    """Accept an order: take a slot, hold its price, store the job, stage its wake-up. All of it, or nothing.
+
+    Locks the user's slots, then the wallet, then its lots. The same idempotency key with the same request returns
+    the first job. Raises `IdempotencyKeyReused` when the request differs, `TooManyJobs`, or `InsufficientCredits`.
+    """
+    if is_postgresql(session):
+        accepted = submit_at_once(session, order)
+        if accepted is not None:
+            return Submission(accepted, replayed=False)
+    return _submit_step_by_step(session, order)
+
+
+def _submit_step_by_step(session: Session, order: Order) -> Submission:
+    taken = _lock_slots(session, order.user_id)
+    earlier = _submitted_before(session, order)
+    if earlier is not None:
+        return Submission(earlier, replayed=True)
+    if taken >= order.concurrent_jobs:
+        raise TooManyJobs(
+            f"You have {taken} unfinished jobs; {order.concurrent_jobs} at once are allowed.",
+            limit=order.concurrent_jobs,
+            retry_after=SLOT_RETRY_AFTER_SECONDS,
+        )
+    wallet_id = ledger.open_wallet(session, user_id=order.user_id, kind=order.wallet)
+    ledger.hold(session, wallet_id=wallet_id, amount=order.price, job_id=order.id)
+    session.execute(update(JobSlots).where(JobSlots.user_id == order.user_id).values(taken=JobSlots.taken + 1))
+    row = session.execute(
+        insert(Job)
+        .values(
+            id=order.id,
+            user_id=order.user_id,
+            action=order.action,
+            kind=order.kind,
+            queue=order.queue,
+            status=Status.queued,
+            input=order.input,
+            idempotency_key=order.idempotency_key,
+            request_digest=order.digest,
+            wallet=order.wallet,
+            breakdown=order.breakdown,
+            cancel_charge=order.cancel_charge,
+            estimate=order.price,
+            held=order.price,
+            max_attempts=order.max_attempts,
+            expires_at=None if order.expires_in is None else now(order.expires_in),
+        )
+        .returning(Job.created_at, Job.expires_at)
+    ).one()
+    outbox.stage(session, wake_up(order.id, order.queue))
+    return Submission(fresh(order, created_at=row.created_at, expires_at=row.expires_at), replayed=False)
+
+
+def _lock_slots(session: Session, user_id: UUID) -> int:
+    """Queue up behind the user's other submissions and return how many unfinished jobs there are."""
+    session.execute(insert_into(session, JobSlots).values(user_id=user_id, taken=0).on_conflict_do_nothing())
+    return session.execute(
+        select(JobSlots.taken).where(JobSlots.user_id == user_id).with_for_update(key_share=True)
+    ).scalar_one()
+
+
+def _submitted_before(session: Session, order: Order) -> Snapshot | None:
+    if order.idempotency_key is None:
+        return None
+    row = session.execute(
+        select(Job.id, Job.request_digest).where(
+            Job.user_id == order.user_id, Job.idempotency_key == order.idempotency_key
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.request_digest != order.digest:
+        raise IdempotencyKeyReused("Idempotency-Key: this key came with another request before; use a new one.")
+    return get(session, user_id=order.user_id, job_id=row.id).as_accepted()

@@ -1,0 +1,54 @@
+"""The ledger: how credits are granted, held, settled, released, spent, expired and taken back.
+
+Credits only move by a transfer, each verb is idempotent by its `ref` or job, and integers are all there is. Locks are
+taken wallet first, then its lots; a job's row, where one is involved, before both.
+
+    grant      issued    → available      a lot is born
+    hold       available → held           a job reserves its price
+    settle     held      → spent          …and pays it, in whole or in part; the rest is released
+    release    held      → available      …or gets all of it back, into the very lots it came from
+    spend      available → spent          a charge with no job
+    expire     available → expired        a lot's time is over
+    clawback   available → clawed_back    the money went back; what was spent already becomes debt
+    restore    clawed_back → available    …and the money came back again
+"""
+
+from models.ledger.clawbacks import clawback, restore
+from models.ledger.expiry import expire, wallets_due
+from models.ledger.moves import Outcome, grant, hold, release, settle, spend
+from models.ledger.tables import (
+    MOST_CREDITS,
+    Account,
+    Clawback,
+    Lot,
+    Reason,
+    Source,
+    Transfer,
+    Wallet,
+)
+from models.ledger.wallets import Balance, balances, open_wallet, usable
+
+__all__ = [
+    "MOST_CREDITS",
+    "Account",
+    "Balance",
+    "Clawback",
+    "Lot",
+    "Outcome",
+    "Reason",
+    "Source",
+    "Transfer",
+    "Wallet",
+    "balances",
+    "clawback",
+    "expire",
+    "grant",
+    "hold",
+    "open_wallet",
+    "release",
+    "restore",
+    "settle",
+    "spend",
+    "usable",
+    "wallets_due",
+]

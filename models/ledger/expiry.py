@@ -1,0 +1,71 @@
+"""Expiry: lots whose time has passed give up what is still available.
+
+A wallet knows when it is next due, so verbs pay for expiry only then: lazily on the next touch, and by a sweep for
+wallets that nobody touches. Credits held when their lot expires stay good for their job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import Session
+
+from models.database import now
+from models.ledger.tables import Account, Lot, Reason, Wallet
+from models.ledger.transfers import transfer
+from models.ledger.wallets import locked
+
+
+def expire(session: Session, *, wallet_id: int) -> int:
+    """Expire what is due in a wallet and return how many credits that were. Locks the wallet; again changes nothing."""
+    return expire_locked(session, locked(session, wallet_id))
+
+
+def wallets_due(session: Session, *, limit: int, after: int = 0) -> Sequence[int]:
+    """Ids above `after` of wallets where something is due, a page of up to `limit`."""
+    return session.scalars(
+        select(Wallet.id).where(Wallet.due_at <= now(), Wallet.id > after).order_by(Wallet.id).limit(limit)
+    ).all()
+
+
+def expire_locked(session: Session, wallet: Wallet) -> int:
+    """`expire` for a wallet that the caller has locked."""
+    if wallet.due_at is None or not session.scalar(select(Wallet.due_at <= now()).where(Wallet.id == wallet.id)):
+        return 0
+    overdue = session.execute(
+        select(Lot.id, Lot.available, Lot.expired)
+        .where(Lot.wallet_id == wallet.id, Lot.available > 0, Lot.expires_at <= now())
+        .order_by(Lot.expires_at, Lot.id)
+    ).all()
+    for lot in overdue:
+        transfer(
+            session,
+            wallet,
+            lot.id,
+            lot.available,
+            source=Account.available,
+            target=Account.expired,
+            reason=Reason.expire,
+            # A lot can expire in parts, as held credits come back later: the part begins where the last one ended.
+            ref=f"lot:{lot.id}:expire:{lot.expired}",
+        )
+    next_due = (
+        select(func.min(Lot.expires_at))
+        .where(Lot.wallet_id == wallet.id, Lot.available > 0, Lot.expires_at.is_not(None))
+        .scalar_subquery()
+    )
+    session.execute(update(Wallet).where(Wallet.id == wallet.id).values(due_at=next_due))
+    return sum(lot.available for lot in overdue)
+
+
+def lot_falls_due(session: Session, wallet: Wallet, lot_id: int) -> None:
+    """Note when a lot that has just got credits expires, unless something of its wallet is due earlier."""
+    expires_at = session.scalar(select(Lot.expires_at).where(Lot.id == lot_id))
+    if expires_at is not None:
+        session.execute(
+            update(Wallet)
+            .where(Wallet.id == wallet.id, or_(Wallet.due_at.is_(None), Wallet.due_at > expires_at))
+            .values(due_at=expires_at)
+            .execution_options(synchronize_session=False)
+        )

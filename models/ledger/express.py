@@ -1,0 +1,121 @@
+"""Hold and settle as steps of one larger statement, for the usual case on PostgreSQL (see `models/jobs/express.py`).
+
+Each function returns a common table expression. The steps that check lock what they check, so what they found is
+still true when the steps that move run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import CTE, BindParameter, String, cast, func, insert, literal, or_, select, update
+
+from models.database import now
+from models.ledger.moves import BURN_ORDER
+from models.ledger.tables import Account, Lot, Reason, Transfer, Wallet
+
+MOVED = ("wallet_id", "lot_id", "amount", "source", "target", "reason", "ref", "balance_after", "job_id")
+
+
+def ready_wallet(after: CTE, *, user_id: Any, kind: Any, amount: Any) -> CTE:
+    """Lock the wallet if it can pay `amount` with nothing due first: no debt, no expiry to do."""
+    return (
+        select(Wallet.id, Wallet.available)
+        .select_from(after)
+        .join(Wallet, Wallet.user_id == after.c.user_id)
+        .where(
+            Wallet.user_id == user_id,
+            Wallet.kind == kind,
+            Wallet.available >= amount,
+            Wallet.debt == 0,
+            or_(Wallet.due_at.is_(None), Wallet.due_at > now()),
+        )
+        .with_for_update(key_share=True, of=Wallet)
+        .cte("wallet")
+    )
+
+
+def first_lot(wallet: CTE) -> CTE:
+    """Lock the lot that burns first."""
+    return (
+        select(Lot.id, Lot.available)
+        .where(Lot.wallet_id == select(wallet.c.id).scalar_subquery(), Lot.available > 0)
+        .order_by(*BURN_ORDER)
+        .limit(1)
+        .with_for_update(key_share=True)
+        .cte("lot")
+    )
+
+
+def hold_from(lot: CTE, wallet: CTE, job: CTE, *, amount: Any) -> list[CTE]:
+    """Move `amount` from available to held in one lot and its wallet, for each row of `job`, and write it down."""
+    of_lot = (
+        update(Lot)
+        .where(Lot.id == _the_one(lot, job))
+        .values(available=Lot.available - amount, held=Lot.held + amount)
+        .returning(Lot.id, Lot.wallet_id)
+        .cte("held_lot")
+    )
+    of_wallet = (
+        update(Wallet)
+        .where(Wallet.id == _the_one(wallet, job))
+        .values(available=Wallet.available - amount, held=Wallet.held + amount)
+        .returning(Wallet.available)
+        .cte("held_wallet")
+    )
+    moved = select(
+        of_lot.c.wallet_id, of_lot.c.id, amount, *_words(Account.available, Account.held, Reason.hold),
+        _ref(job.c.id, Reason.hold, of_lot.c.id), of_wallet.c.available, job.c.id,
+    ).select_from(of_lot.join(of_wallet, literal(True)).join(job, literal(True)))  # fmt: skip
+    return [of_lot, of_wallet, insert(Transfer).from_select(MOVED, moved).returning(Transfer.id).cte("transfer")]
+
+
+def settle_in_full(job: CTE, after: CTE) -> list[CTE]:
+    """Move all that `job` holds from held to spent, in its lots and wallet, once `after` has a row, and write it down."""
+    holds = (
+        select(Transfer.wallet_id, Transfer.lot_id, Transfer.amount, Transfer.job_id)
+        .join(job, job.c.id == Transfer.job_id)
+        .where(Transfer.reason == Reason.hold)
+        .cte("hold")
+    )
+    of_wallet = (
+        update(Wallet)
+        .where(
+            Wallet.id == select(holds.c.wallet_id).limit(1).scalar_subquery(),
+            after.c.user_id == Wallet.user_id,
+        )
+        .values(held=Wallet.held - job.c.held)
+        .where(job.c.user_id == Wallet.user_id)
+        .returning(Wallet.id, Wallet.available)
+        .cte("settled_wallet")
+    )
+    of_lots = (
+        update(Lot)
+        .where(Lot.id == holds.c.lot_id, Lot.wallet_id == of_wallet.c.id)
+        .values(held=Lot.held - holds.c.amount, spent=Lot.spent + holds.c.amount)
+        .returning(Lot.id)
+        .cte("settled_lots")
+    )
+    moved = select(
+        holds.c.wallet_id, holds.c.lot_id, holds.c.amount, *_words(Account.held, Account.spent, Reason.settle),
+        _ref(holds.c.job_id, Reason.settle, holds.c.lot_id), of_wallet.c.available, holds.c.job_id,
+    ).select_from(holds.join(of_wallet, literal(True)))  # fmt: skip
+    return [of_wallet, of_lots, insert(Transfer).from_select(MOVED, moved).returning(Transfer.id).cte("transfer")]
+
+
+def _the_one(row: CTE, after: CTE) -> Any:
+    """The id of the one row, once `after` has one as well."""
+    return select(row.c.id).select_from(row.join(after, literal(True))).scalar_subquery()
+
+
+def _words(source: Account, target: Account, reason: Reason) -> list[Any]:
+    return [
+        literal(word, column.type)
+        for word, column in zip(
+            (source, target, reason), (Transfer.source, Transfer.target, Transfer.reason), strict=True
+        )
+    ]
+
+
+def _ref(job_id: Any, reason: Reason, lot_id: Any) -> Any:
+    return literal("job:").concat(cast(job_id, String)).concat(f":{reason}:").concat(cast(lot_id, String))

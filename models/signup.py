@@ -1,0 +1,27 @@
+"""Sign-up: an account, its wallets, and the credits that the catalog gives to new users."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from models import ledger, users
+from models.catalog import Catalog
+from models.database import moment
+from models.ledger import Source
+from models.users import User
+
+
+def sign_up(session: Session, catalog: Catalog, *, email: str, password_hash: str) -> User:
+    """Create an account with a wallet of every kind and the sign-up grants. Raises `EmailTaken`."""
+    user = users.register(session, email=email, password_hash=password_hash)
+    wallets = {kind: ledger.open_wallet(session, user_id=user.id, kind=kind) for kind in catalog.wallets}
+    for number, given in enumerate(catalog.signup_grants):
+        ledger.grant(
+            session,
+            wallet_id=wallets[given.wallet],
+            amount=given.amount,
+            source=Source.signup,
+            ref=f"signup:{user.id}:{number}",
+            expires_at=moment(session, plus=given.expires_days * 86_400) if given.expires_days else None,
+        )
+    return user

@@ -1,0 +1,102 @@
+"""Maintenance: what beat has done regularly. Two beats, or a late one, do no harm: each verb finds what is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy.orm import Session
+
+from config import settings
+from models import audit as books
+from models import jobs, ledger, outbox, refresh_tokens
+from models.database import readings, sessions
+from models.jobs import Queue
+from worker import broker, relay
+from worker.app import app
+
+log = structlog.get_logger(__name__)
+
+PAGE = 500
+
+
+@app.task(name="maintenance.rescue")
+def rescue() -> None:
+    """Catch the jobs of workers that fell silent."""
+    _all_pages("jobs_rescued", lambda session: jobs.rescue_silent(session, base_seconds=settings().retry_base_seconds))
+
+
+@app.task(name="maintenance.expire_waiting")
+def expire_waiting() -> None:
+    """End the jobs that waited past their own deadline."""
+    _all_pages("jobs_expired", jobs.expire_waiting)
+
+
+@app.task(name="maintenance.sweep_outbox")
+def sweep_outbox() -> None:
+    """Publish what a crash or a broken broker left in the outbox, and retries whose time has come."""
+    published = relay.sweep(app)
+    if published:
+        log.info("outbox_swept", messages=published)
+
+
+@app.task(name="maintenance.wake_forgotten")
+def wake_forgotten() -> None:
+    """Wake jobs whose message was lost by the broker.
+
+    A job may also wait because many are before it. So a queue is only looked at when the broker has fewer messages in
+    it than the database has jobs waiting for one, and nothing is still to be published.
+    """
+    for queue in Queue:
+        with readings() as session:
+            waiting = 0 if outbox.overdue(session) else jobs.waiting(session, queue)
+        if not waiting:
+            continue
+        messages = broker.depth(app, queue)
+        if messages is None or messages >= waiting:
+            continue
+        _all_pages("jobs_woken_again", lambda session, queue=queue: jobs.wake_again(session, queue))  # type: ignore[misc]
+
+
+@app.task(name="maintenance.expire_credits")
+def expire_credits() -> None:
+    """Expire the lots of wallets that nobody touches, each wallet in a transaction of its own."""
+    last = 0
+    while True:
+        with readings() as session:
+            due = ledger.wallets_due(session, limit=PAGE, after=last)
+        for wallet_id in due:
+            with sessions() as session:
+                ledger.expire(session, wallet_id=wallet_id)
+        if len(due) < PAGE:
+            return
+        last = due[-1]
+
+
+@app.task(name="maintenance.forget_tokens")
+def forget_tokens() -> None:
+    """Delete refresh tokens past their time."""
+    with sessions() as session:
+        refresh_tokens.forget_expired(session)
+
+
+@app.task(name="maintenance.audit")
+def audit() -> None:
+    """Prove that the books balance. A finding is an alarm; nothing is repaired."""
+    with sessions() as session:
+        findings = books.audit(session)
+    for finding in findings:
+        log.critical("audit_finding", finding=finding)
+    log.info("audit_done", findings=len(findings))
+
+
+def _all_pages(event: str, verb: Callable[[Session], int]) -> None:
+    total = 0
+    while True:
+        with sessions() as session:
+            found = verb(session)
+        total += found
+        if found < jobs.PAGE:
+            break
+    if total:
+        log.info(event, jobs=total)

@@ -1,0 +1,238 @@
+"""The mock provider: what it makes, how it waits, and when it is chosen."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pydantic import SecretStr
+
+from config import Environment, Settings
+from models.kinds import Kind
+from tests.unit.fake_call import INPUTS, REQUEST, FakeCall, call_for, failure, run
+from worker.ai import provider_for
+from worker.ai.mock import MockProvider
+from worker.ai.provider import Artefact, Canceled, Generation, ProviderError, Refused, Text, Unavailable
+
+ROOT = Path(__file__).resolve().parents[2]
+SLOW = (Kind.video, Kind.lipsync)
+
+
+def only(made: Generation) -> Text | Artefact:
+    (output,) = made.outputs
+    return output
+
+
+def artefact(kind: Kind) -> Artefact:
+    output = only(run(call_for(kind)))
+    assert isinstance(output, Artefact)
+    return output
+
+
+# What it makes
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_every_kind_is_delivered_whole_with_its_usage(kind: Kind) -> None:
+    made = run(call_for(kind))
+    assert made.delivered_percent == 100
+    assert made.request_id == REQUEST
+    assert made.usage
+    assert all(type(amount) is int and amount > 0 for amount in made.usage.values())
+
+
+def test_chat_analyses_and_suggests_three_replies() -> None:
+    output = only(run(call_for(Kind.chat)))
+    assert isinstance(output, Text)
+    assert output.text.endswith(".")
+    assert len(output.text.split()) > 8
+    assert len(set(output.suggestions)) == 3
+
+
+def test_vision_describes() -> None:
+    output = only(run(call_for(Kind.vision)))
+    assert isinstance(output, Text)
+    assert output.text.startswith("The picture shows ")
+    assert output.suggestions == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"), [(Kind.image, (1024, 1536)), (Kind.image_edit, (512, 512)), (Kind.upscale, (512, 512))]
+)
+def test_pictures_have_their_size(kind: Kind, size: tuple[int, int]) -> None:
+    made = artefact(kind)
+    assert made.media_type == "image/png"
+    assert made.data.startswith(b"\x89PNG")
+    assert struct.unpack_from(">II", made.data, 16) == size
+
+
+def test_speech_and_clips_are_sound_and_video() -> None:
+    speech, video, lipsync = artefact(Kind.speech), artefact(Kind.video), artefact(Kind.lipsync)
+    assert (speech.media_type, speech.data[:4], speech.data[8:12]) == ("audio/wav", b"RIFF", b"WAVE")
+    assert (video.media_type, video.data[4:8]) == ("video/mp4", b"ftyp")
+    assert (lipsync.media_type, lipsync.data[4:8]) == ("video/mp4", b"ftyp")
+
+
+def test_usage_is_what_was_ordered() -> None:
+    assert run(call_for(Kind.video)).usage == {"seconds": 3}
+    assert run(call_for(Kind.image)).usage == {"images": 1}
+    assert run(call_for(Kind.speech)).usage == {"characters": 52, "seconds": 4}
+    assert set(run(call_for(Kind.chat)).usage) == {"input_tokens", "output_tokens"}
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_the_input_decides_the_output(kind: Kind) -> None:
+    base = run(call_for(kind), scripts=False)
+    again = run(call_for(kind, attempt=3, job_id=UUID(int=7)), scripts=True)
+    assert again.outputs == base.outputs
+    backwards = FakeCall(kind, dict(reversed(list(call_for(kind).input.items()))))
+    assert run(backwards).outputs == base.outputs, "the order of the input's fields means nothing"
+    name = next(iter(INPUTS[kind]))
+    others = (FakeCall(kind, {**call_for(kind).input, name: f"https://other.example/{n}"}) for n in range(5))
+    assert any(run(other).outputs != base.outputs for other in others)
+
+
+def test_half_a_surrogate_pair_is_no_obstacle() -> None:
+    assert run(FakeCall("chat", {"prompt": "\ud83d"})).outputs
+
+
+def test_outputs_are_the_same_in_every_process() -> None:
+    program = "from tests.unit.test_mock_provider import fingerprint; print(fingerprint())"
+    seen = set()
+    for hash_seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        seen.add(done.stdout.strip())
+    assert seen == {fingerprint()}
+
+
+def fingerprint() -> str:
+    """One digest over the outputs of all kinds."""
+    digest = hashlib.sha256()
+    for kind in Kind:
+        digest.update(repr(run(call_for(kind)).outputs).encode())
+    return digest.hexdigest()
+
+
+def test_many_threads_share_one_provider() -> None:
+    provider = MockProvider(0.0, True)
+    expected = {kind: run(call_for(kind)).outputs for kind in Kind}
+    kinds = list(Kind) * 8
+    with ThreadPoolExecutor(32) as pool:
+        made = list(pool.map(lambda kind: provider.generate(call_for(kind)), kinds))
+    assert [generation.outputs for generation in made] == [expected[kind] for kind in kinds]
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    error = failure(FakeCall("divination", {}))
+    assert isinstance(error, Refused)
+    assert error.code == "provider_refused"
+
+
+# How it waits
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_it_waits_its_latency_by_pausing(kind: Kind) -> None:
+    call = call_for(kind)
+    run(call, latency=0.7)
+    assert call.pauses == [0.7]
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_no_latency_means_no_pause(kind: Kind) -> None:
+    call = call_for(kind)
+    run(call, latency=0.0)
+    assert call.pauses == []
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_canceling_ends_the_wait(kind: Kind) -> None:
+    with pytest.raises(Canceled):
+        run(call_for(kind, canceled=True))
+
+
+def test_it_gives_up_at_its_timeout() -> None:
+    call = call_for(Kind.chat, timeout=5.0)
+    error = failure(call, latency=6.0)
+    assert isinstance(error, Unavailable)
+    assert error.code == "provider_timeout"
+    assert call.pauses == [5.0]
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_only_slow_work_is_announced(kind: Kind) -> None:
+    call = call_for(kind)
+    run(call)
+    assert call.begun == ([REQUEST] if kind in SLOW else [])
+
+
+@pytest.mark.parametrize("kind", SLOW)
+def test_work_already_begun_is_resumed(kind: Kind) -> None:
+    call = call_for(kind, attempt=2, request_id="mock_earlier")
+    made = run(call)
+    assert call.begun == []
+    assert made.request_id == "mock_earlier"
+
+
+# Which provider does a job
+
+
+def settings(**values: Any) -> Settings:
+    secret = SecretStr("s" * 48)
+    return Settings(secret_key=secret, jwt_secret_key=secret, **values)
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_the_mock_does_every_kind(kind: Kind) -> None:
+    provider = provider_for(kind, settings(mock_latency_seconds=1.5))
+    assert isinstance(provider, MockProvider)
+    assert kind in provider.kinds
+    assert provider.latency == 1.5
+
+
+def test_scripts_are_for_development_only() -> None:
+    prompt = {"prompt": "[mock:fail]"}
+    assert failure_of(Environment.development, prompt) == "provider_refused"
+    assert failure_of(Environment.production, prompt) is None
+
+
+def failure_of(environment: Environment, values: dict[str, Any]) -> str | None:
+    provider = provider_for("chat", settings(coinop_env=environment))
+    try:
+        provider.generate(FakeCall("chat", values))
+    except ProviderError as error:
+        return error.code
+    return None
+
+
+def test_a_provider_is_made_once_for_all_threads() -> None:
+    chosen, together = settings(mock_latency_seconds=0.123), threading.Barrier(8)
+
+    def choose(kind: Kind) -> int:
+        together.wait(timeout=10)
+        return id(provider_for(kind, chosen))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(choose, Kind))) == 1
+
+
+def test_a_kind_that_nobody_does_is_refused() -> None:
+    with pytest.raises(Refused) as caught:
+        provider_for("divination", settings())
+    assert caught.value.code == "kind_unavailable"

@@ -1,0 +1,253 @@
+"""Jobs: estimate, submit, poll, list, cancel, fetch what they made."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from flask import Response, jsonify, request, send_file
+from flask_openapi import APIBlueprint
+from pydantic import BaseModel, ConfigDict, Field
+
+from config import settings
+from models import jobs, ledger
+from models.database import readings, sessions
+from models.errors import NotFound
+from models.jobs import LONGEST_WAIT_SECONDS, MOST_PER_PAGE, Order, Snapshot, Status
+from web import tokens
+from web.catalog import shelf
+from web.problems import Problem
+from web.requests import Body, idempotency_key
+from web.times import render_time
+from worker.storage import storage
+
+api = APIBlueprint("jobs", __name__, url_prefix="/v1/jobs", abp_tags=[{"name": "jobs"}], abp_security=[{"jwt": []}])
+api.before_request(tokens.require_user)
+
+POLL_SECONDS = 1
+"""How often a client is asked to look again."""
+
+
+class JobRequest(Body):
+    action: Annotated[str, Field(max_length=50, examples=["chat"])]
+    input: dict[str, Any] = Field(examples=[{"prompt": "She wrote: see you at eight?"}])
+    expires_in: Annotated[int, Field(ge=1, le=LONGEST_WAIT_SECONDS)] | None = Field(
+        None, description="Seconds the job may wait for a worker before it ends as expired, with a full refund."
+    )
+
+
+class JobPath(BaseModel):
+    job_id: UUID
+
+
+class OutputPath(JobPath):
+    index: Annotated[int, Field(ge=0, le=1_000)]
+
+
+class JobQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    after: UUID | None = Field(None, description="The `next` of the page before.")
+    limit: Annotated[int, Field(ge=1, le=MOST_PER_PAGE)] = 20
+    status: Status | None = None
+
+
+class PartView(BaseModel):
+    label: str
+    amount: int
+
+
+class CostView(BaseModel):
+    wallet: str
+    estimate: int
+    held: int
+    charged: int
+    refunded: int
+    breakdown: list[PartView]
+
+
+class ErrorView(BaseModel):
+    code: str
+    message: str
+
+
+class OutputView(BaseModel):
+    index: int
+    type: str = Field(description="`text` or `file`.")
+    text: str | None = None
+    suggestions: list[str] | None = None
+    media_type: str | None = None
+    size: int | None = Field(None, description="Bytes.")
+    sha256: str | None = None
+    url: str | None = None
+
+
+class UrlsView(BaseModel):
+    get: str
+    cancel: str
+
+
+class JobView(BaseModel):
+    id: str
+    object: str
+    action: str
+    status: Status
+    attempt: int
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    expires_at: str | None
+    cost: CostView
+    error: ErrorView | None
+    outputs: list[OutputView]
+    usage: dict[str, int]
+    urls: UrlsView
+
+
+class JobList(BaseModel):
+    jobs: list[JobView]
+    next: str | None = Field(description="Give it as `after` for the next page; null on the last.")
+
+
+class EstimateView(BaseModel):
+    action: str
+    wallet: str
+    price: int
+    breakdown: list[PartView]
+    available: int
+    affordable: bool
+
+
+def render(job: Snapshot) -> dict[str, Any]:
+    here = f"/v1/jobs/{job.id}"
+    return {
+        "id": str(job.id),
+        "object": "job",
+        "action": job.action,
+        "status": job.status,
+        "attempt": job.attempt,
+        "created_at": render_time(job.created_at),
+        "started_at": render_time(job.started_at),
+        "finished_at": render_time(job.finished_at),
+        "expires_at": render_time(job.expires_at),
+        "cost": {
+            "wallet": job.wallet,
+            "estimate": job.estimate,
+            "held": job.held,
+            "charged": job.charged,
+            "refunded": job.refunded,
+            "breakdown": job.breakdown,
+        },
+        "error": {"code": job.error_code, "message": job.error_message} if job.error_code else None,
+        "outputs": [_render_output(here, index, output) for index, output in enumerate(job.outputs or ())],
+        "usage": job.usage or {},
+        "urls": {"get": here, "cancel": f"{here}/cancel"},
+    }
+
+
+def _render_output(here: str, index: int, output: dict[str, Any]) -> dict[str, Any]:
+    shown = {"index": index, **output}
+    if shown.pop("key", None):
+        shown["url"] = f"{here}/outputs/{index}"
+    return shown
+
+
+def _order(body: JobRequest, key: str | None = None) -> Order:
+    with readings() as session:
+        catalog = shelf.catalog(session)
+    return jobs.order(
+        catalog,
+        user_id=tokens.current_user_id(),
+        action=body.action,
+        raw_input=body.input,
+        expires_in=body.expires_in,
+        idempotency_key=key,
+        max_attempts=settings().max_attempts,
+    )
+
+
+@api.post("/estimate", responses={200: EstimateView, 401: Problem, 422: Problem})
+def estimate(body: JobRequest) -> dict[str, Any]:
+    """What would this job cost, and can I pay it? Nothing is held."""
+    order = _order(body)
+    with readings() as session:
+        available = ledger.usable(session, user_id=order.user_id, kind=order.wallet)
+    return {
+        "action": order.action,
+        "wallet": order.wallet,
+        "price": order.price,
+        "breakdown": order.breakdown,
+        "available": available,
+        "affordable": available >= order.price,
+    }
+
+
+@api.post("", responses={202: JobView, 401: Problem, 402: Problem, 422: Problem, 429: Problem})
+def submit(body: JobRequest) -> Response:
+    """Submit a job: its price is held now, charged when it completes, and comes back if it does not.
+
+    Send an `Idempotency-Key` and repeat the request as often as needed: there will be one job.
+    """
+    order = _order(body, idempotency_key())
+    with sessions() as session:
+        submission = jobs.submit(session, order)
+    response = jsonify(render(submission.job))
+    response.status_code = 202
+    response.headers["Location"] = f"/v1/jobs/{submission.job.id}"
+    response.headers["Retry-After"] = str(POLL_SECONDS)
+    if submission.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+@api.get("", responses={200: JobList, 401: Problem, 422: Problem})
+def history(query: JobQuery) -> dict[str, Any]:
+    """My jobs, newest first."""
+    with readings() as session:
+        found, following = jobs.page(
+            session, user_id=tokens.current_user_id(), limit=query.limit, after=query.after, status=query.status
+        )
+    return {"jobs": [render(job) for job in found], "next": str(following) if following else None}
+
+
+@api.get("/<job_id>", responses={200: JobView, 304: None, 401: Problem, 404: Problem, 422: Problem})
+def show(path: JobPath) -> Response:
+    """One job. Poll it with `If-None-Match`: nothing new is a 304 without a body."""
+    with readings() as session:
+        job = jobs.get(session, user_id=tokens.current_user_id(), job_id=path.job_id)
+    return _tagged(job)
+
+
+@api.post("/<job_id>/cancel", responses={200: JobView, 202: JobView, 401: Problem, 404: Problem, 409: Problem})
+def cancel(path: JobPath) -> Response:
+    """Stop a job. A queued one ends at once, with all its credits back; a running one stops soon (202)."""
+    with sessions() as session:
+        job = jobs.request_cancel(session, user_id=tokens.current_user_id(), job_id=path.job_id)
+    response = _tagged(job)
+    response.status_code = 200 if job.final else 202
+    return response
+
+
+@api.get("/<job_id>/outputs/<index>", responses={200: None, 401: Problem, 404: Problem, 422: Problem})
+def output(path: OutputPath) -> Response:
+    """One file that a job made. Parts of it can be asked for with `Range`."""
+    with readings() as session:
+        job = jobs.get(session, user_id=tokens.current_user_id(), job_id=path.job_id)
+    try:
+        described = (job.outputs or [])[path.index]
+        file = storage().path(described["key"])
+    except (IndexError, KeyError, FileNotFoundError):
+        raise NotFound("This job has no such file.") from None
+    return send_file(file, mimetype=described["media_type"], etag=described["sha256"], max_age=0, conditional=True)
+
+
+def _tagged(job: Snapshot) -> Response:
+    tag = f"{job.id.hex}-{job.version}"
+    if request.method == "GET" and request.if_none_match.contains(tag):
+        response = Response(status=304)
+    else:
+        response = jsonify(render(job))
+    response.set_etag(tag)
+    response.headers["Cache-Control"] = "private, no-cache"
+    if not job.final:
+        response.headers["Retry-After"] = str(POLL_SECONDS)
+    return response

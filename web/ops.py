@@ -1,0 +1,33 @@
+"""For those who run the system: is it alive, is it ready."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_openapi import APIBlueprint
+from pydantic import BaseModel
+
+from models.database import readings
+from web.catalog import shelf
+from web.problems import Problem
+
+api = APIBlueprint("ops", __name__, abp_tags=[{"name": "ops"}])
+
+
+class Health(BaseModel):
+    status: str
+
+
+@api.get("/healthz", responses={200: Health})
+def healthz() -> dict[str, Any]:
+    """This process answers."""
+    return {"status": "ok"}
+
+
+@api.get("/readyz", responses={200: Health, 404: Problem, 503: Problem})
+def readyz() -> dict[str, Any]:
+    """Jobs can be accepted: the database answers and a catalog is loaded. The broker is not needed for that."""
+    with readings() as session:
+        shelf.look_again()
+        shelf.catalog(session)
+    return {"status": "ready"}

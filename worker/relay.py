@@ -1,0 +1,132 @@
+"""The relay: from outbox to broker, off the request.
+
+Once a transaction commits, what it staged is handed to a thread of this process, which publishes in batches and then
+deletes the rows in one statement. When the broker is down or frozen the thread waits and tries again; nobody else
+does. What a crash leaves behind, and what is too much to remember, is found in the outbox by the sweep.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Sequence
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from models import outbox
+from models.database import SessionFactory, sessions
+from models.outbox import Message
+
+log = structlog.get_logger(__name__)
+
+BATCH = 200
+MOST_REMEMBERED = 20_000
+"""Messages kept in memory while the broker is away, some 20 MB; the sweep publishes what is above that."""
+
+LONGEST_PAUSE_SECONDS = 2.0
+
+
+class Relay:
+    """The publishing thread of one process; it starts with the first message."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._messages: queue.Queue[Message] = queue.Queue(MOST_REMEMBERED)
+        self._starting = threading.Lock()
+        self._pid = 0
+
+    def hand_over(self, messages: Sequence[Message]) -> None:
+        """Take messages whose rows are committed. Never blocks, never raises."""
+        if self._pid != os.getpid():
+            self._start()
+        for message in messages:
+            try:
+                self._messages.put_nowait(message)
+            except queue.Full:
+                return
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._pid != os.getpid():
+                threading.Thread(target=self._run, name="relay", daemon=True).start()
+                self._pid = os.getpid()
+
+    def _run(self) -> None:
+        while True:
+            batch = [self._messages.get()]
+            while len(batch) < BATCH:
+                try:
+                    batch.append(self._messages.get_nowait())
+                except queue.Empty:
+                    break
+            self._deliver(batch)
+
+    def _deliver(self, batch: list[Message]) -> None:
+        pause = 0.1
+        while batch:
+            sent = publish(self._app, batch)
+            batch = batch[len(sent) :]
+            forget(sent)
+            if batch:
+                time.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+def start(app: Celery) -> Relay:
+    """Publish what the sessions of this process stage, from now on."""
+    relay = Relay(app)
+
+    @event.listens_for(SessionFactory, "after_commit")
+    def _hand_over(session: Session) -> None:
+        messages = session.info.pop(outbox.STAGED, None)
+        if messages:
+            relay.hand_over(messages)
+
+    return relay
+
+
+def publish(app: Celery, messages: Sequence[Message]) -> list[Message]:
+    """Send messages to the broker, in order, and return those it accepted: all, or those before the first failure."""
+    sent: list[Message] = []
+    try:
+        with app.producer_or_acquire() as producer:
+            for message in messages:
+                app.send_task(
+                    message.task, args=message.args, task_id=message.task_id, queue=message.queue,
+                    producer=producer, retry=False, ignore_result=True,
+                )  # fmt: skip
+                sent.append(message)
+    except (OperationalError, OSError) as error:
+        log.warning("broker_unreachable", error=type(error).__name__, waiting=len(messages) - len(sent))
+    return sent
+
+
+def forget(sent: Sequence[Message]) -> None:
+    """Delete published rows. If that fails they are published once more by a sweep, which does no harm."""
+    if not sent:
+        return
+    try:
+        with sessions() as session:
+            outbox.published(session, [message.id for message in sent])
+    except SQLAlchemyError as error:
+        log.warning("outbox_not_cleared", error=type(error).__name__, rows=len(sent))
+
+
+def sweep(app: Celery) -> int:
+    """Publish every row that is due, and return how many the broker accepted."""
+    total = 0
+    while True:
+        with sessions() as session:
+            due = outbox.take_due(session, limit=BATCH)
+        sent = publish(app, due)
+        forget(sent)
+        total += len(sent)
+        if len(sent) < BATCH:
+            return total
