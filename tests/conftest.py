@@ -1,0 +1,136 @@
+"""What every test stands on: real servers of its own, and a fresh, migrated database for each test.
+
+Tests that take `database` run twice, on SQLite and on PostgreSQL; `postgresql` and `sqlite` ask for one of them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from ops import embedded
+
+# The settings are read when the product is imported, so they are chosen before that.
+_home = Path(tempfile.mkdtemp(prefix="coinop-tests-"))
+_broker_port = embedded.free_port()
+for _name in list(os.environ):
+    if _name in ("DATABASE_URL", "STORAGE_URL", "PRESET", "COINOP_ENV"):
+        del os.environ[_name]
+os.environ.update(
+    COINOP_HOME=str(_home),
+    SECRET_KEY="a secret that is only for tests, and long",
+    JWT_SECRET_KEY="another secret that is only for tests",
+    REDIS_URL=f"redis://127.0.0.1:{_broker_port}/0",
+    MOCK_LATENCY_SECONDS="0",
+    AUTH_RATE_LIMIT="100000 per minute",
+    LOG_LEVEL="WARNING",
+)
+
+import models.tables  # noqa: E402, F401
+from config import settings  # noqa: E402
+from models import database as db  # noqa: E402
+from models import ledger, users  # noqa: E402
+from models.catalog import load, read_preset  # noqa: E402
+from models.database import Session, sessions  # noqa: E402
+from models.ledger import Source  # noqa: E402
+from web.commands import upgrade  # noqa: E402
+
+
+def pytest_sessionfinish() -> None:
+    shutil.rmtree(_home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[str]:
+    """A real broker; its URL is the one in the settings."""
+    with embedded.broker(_broker_port) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    # What a power cut would lose does not matter here.
+    with embedded.postgresql("fsync=off", "synchronous_commit=off", "full_page_writes=off") as url:
+        migrated = embedded.create_database(url, "migrated")
+        _migrate(migrated)
+        yield url
+
+
+@pytest.fixture(scope="session")
+def sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("migrated") / "coinop.sqlite3"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite(sqlite_file: Path, tmp_path: Path) -> Iterator[str]:
+    """A migrated SQLite database with the default preset; the product of this process uses it. Gives its URL."""
+    path = tmp_path / "coinop.sqlite3"
+    shutil.copy(sqlite_file, path)
+    with _using(f"sqlite:///{path}") as url:
+        yield url
+
+
+@pytest.fixture
+def postgresql(postgresql_server: str) -> Iterator[str]:
+    """A migrated PostgreSQL database with the default preset; the product of this process uses it. Gives its URL."""
+    with _using(embedded.create_database(postgresql_server, f"test_{uuid4().hex}", template="migrated")) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> str:
+    """Both databases, one after the other."""
+    url: str = request.getfixturevalue(request.param)
+    return url
+
+
+@pytest.fixture
+def new_user() -> Callable[..., tuple[UUID, int]]:
+    """Make a user with a wallet of `credits` bought credits; gives the ids of both."""
+
+    def make(credits: int = 0, *, kind: str = "credits") -> tuple[UUID, int]:
+        with sessions() as session:
+            user_id = users.register(session, email=f"{uuid4().hex}@example.com", password_hash="x").id
+            wallet_id = ledger.open_wallet(session, user_id=user_id, kind=kind)
+            if credits:
+                ledger.grant(
+                    session, wallet_id=wallet_id, amount=credits, source=Source.purchase, ref=f"test:{uuid4().hex}"
+                )
+        return user_id, wallet_id
+
+    return make
+
+
+def _migrate(url: str) -> None:
+    engine = db.make_engine(url)
+    upgrade(engine)
+    with Session(engine) as session, session.begin():
+        load(session, read_preset(settings().preset))
+    engine.dispose()
+
+
+class _using:  # noqa: N801
+    """Point the product of this process at a database."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __enter__(self) -> str:
+        os.environ["DATABASE_URL"] = self.url
+        settings.cache_clear()
+        db.engine.cache_clear()
+        return self.url
+
+    def __exit__(self, *_: object) -> None:
+        db.engine().dispose()
+        del os.environ["DATABASE_URL"]
+        settings.cache_clear()
+        db.engine.cache_clear()
