@@ -174,7 +174,8 @@ class Settings(BaseSettings):
         ]
         for shorter, longer in chain:
             if not getattr(self, shorter) < getattr(self, longer):
-                raise ValueError(f"{shorter.upper()}: expected less than {longer.upper()} ({getattr(self, longer):g} s)")
+                limit = f"{longer.upper()} ({getattr(self, longer):g} s)"
+                raise ValueError(f"{shorter.upper()}: expected less than {limit}")
         return self
 
     @model_validator(mode="after")
@@ -200,7 +201,7 @@ def settings() -> Settings:
     home = Path(os.environ.get("COINOP_HOME") or ROOT / ".coinop")
     home = home if home.is_absolute() else ROOT / home
     try:
-        return Settings(_env_file=(home / SECRETS_FILE, ROOT / ".env"))  # type: ignore[call-arg]  # fields come from the environment
+        return Settings(_env_file=(home / SECRETS_FILE, ROOT / ".env"))
     except ValidationError as error:
         raise BadSettings(_explain(error)) from None
 

@@ -40,7 +40,7 @@ from sqlalchemy.types import TypeDecorator
 from config import settings
 
 BUSY_TIMEOUT_MS = 30_000
-"""How long a SQLite writer waits for its turn. Writers take turns by BEGIN IMMEDIATE, so this is a queue, not a race."""
+"""How long a SQLite writer waits for its turn: writers take turns by BEGIN IMMEDIATE, they do not race."""
 
 LOCK_TIMEOUT_MS = 10_000
 """How long a PostgreSQL statement waits for a lock before it gives up: transactions here last milliseconds."""
@@ -95,7 +95,9 @@ BigId = BigInteger().with_variant(Integer, "sqlite")
 
 def words(enum: type[StrEnum], name: str) -> Enum:
     """A column of one word out of `enum`, kept as text with a CHECK called `name` behind it."""
-    return Enum(enum, native_enum=False, create_constraint=True, length=32, name=name, values_callable=lambda e: list(e))
+    return Enum(
+        enum, native_enum=False, create_constraint=True, length=32, name=name, values_callable=lambda e: list(e)
+    )
 
 
 class now(FunctionElement[datetime]):  # noqa: N801  # reads as the SQL function it is
@@ -144,7 +146,7 @@ def _postgresql(url: str, pool_size: int) -> Engine:
             "connect_timeout": 5,
             # Every statement of the hot paths is prepared at once instead of after five uses.
             "prepare_threshold": 1,
-            "options": f"-c lock_timeout={LOCK_TIMEOUT_MS} -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
+            "options": f"-c timezone=UTC -c lock_timeout={LOCK_TIMEOUT_MS} -c idle_in_transaction_session_timeout=60s",
         },
     )
 

@@ -79,7 +79,7 @@ class EmailTaken(Refusal):
 
 
 class InsufficientCredits(Refusal):
-    """The wallet holds less than the price. Members: `wallet`, `required`, `available`, `shortfall`, `debt` in credits."""
+    """The wallet has less than the price. Members, in credits: `required`, `available`, `shortfall`, `debt`."""
 
     status = 402
     code = "insufficient_credits"

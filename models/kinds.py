@@ -32,7 +32,8 @@ def _storable(text: str) -> str:
     return text
 
 
-Prompt = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8_000), AfterValidator(_storable)]
+Words = StringConstraints(strip_whitespace=True, min_length=1, max_length=8_000)
+Prompt = Annotated[str, Words, AfterValidator(_storable)]
 SecureUrl = Annotated[HttpUrl, UrlConstraints(max_length=2_000, allowed_schemes=["https"])]
 
 

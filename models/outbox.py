@@ -55,7 +55,7 @@ def message(*, task: str, queue: str, args: Sequence[str], task_id: str) -> Mess
 
 
 def stage(session: Session, *messages: Message, delay: float = 0) -> None:
-    """Store messages with the caller's transaction; with a `delay` in seconds they sleep until a sweep finds them due."""
+    """Store messages with the caller's transaction; with a `delay`, in seconds, they sleep until a sweep finds them."""
     if not messages:
         return
     rows = [

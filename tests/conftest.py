@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy.orm import Session
 
 from ops import embedded
 
@@ -37,7 +38,7 @@ from config import settings  # noqa: E402
 from models import database as db  # noqa: E402
 from models import ledger, users  # noqa: E402
 from models.catalog import load, read_preset  # noqa: E402
-from models.database import Session, sessions  # noqa: E402
+from models.database import sessions  # noqa: E402
 from models.ledger import Source  # noqa: E402
 from web.commands import upgrade  # noqa: E402
 
@@ -94,15 +95,15 @@ def database(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def new_user() -> Callable[..., tuple[UUID, int]]:
-    """Make a user with a wallet of `credits` bought credits; gives the ids of both."""
+    """Make a user with a wallet of `amount` bought credits; gives the ids of both."""
 
-    def make(credits: int = 0, *, kind: str = "credits") -> tuple[UUID, int]:
+    def make(amount: int = 0, *, kind: str = "credits") -> tuple[UUID, int]:
         with sessions() as session:
             user_id = users.register(session, email=f"{uuid4().hex}@example.com", password_hash="x").id
             wallet_id = ledger.open_wallet(session, user_id=user_id, kind=kind)
-            if credits:
+            if amount:
                 ledger.grant(
-                    session, wallet_id=wallet_id, amount=credits, source=Source.purchase, ref=f"test:{uuid4().hex}"
+                    session, wallet_id=wallet_id, amount=amount, source=Source.purchase, ref=f"test:{uuid4().hex}"
                 )
         return user_id, wallet_id
 

@@ -59,6 +59,6 @@ __all__ = [
     "rescue_silent",
     "retry",
     "submit",
-    "wake_again",
     "waiting",
+    "wake_again",
 ]

@@ -23,7 +23,7 @@ def _jobs_against_transfers(session: Session) -> Iterator[str]:
         return func.sum(case((Transfer.reason == reason, Transfer.amount), else_=0)).label(reason.value)
 
     sums = (
-        select(Transfer.job_id, *(moved(r) for r in (Reason.hold, Reason.settle, Reason.release)))  # type: ignore[call-overload]
+        select(Transfer.job_id, *(moved(r) for r in (Reason.hold, Reason.settle, Reason.release)))
         .where(Transfer.job_id.is_not(None))
         .group_by(Transfer.job_id)
         .subquery()
@@ -51,9 +51,7 @@ def _holds_without_jobs(session: Session) -> Iterator[str]:
 
 
 def _slots_against_jobs(session: Session) -> Iterator[str]:
-    live = (
-        select(Job.user_id, func.count().label("jobs")).where(Job.status.in_(LIVE)).group_by(Job.user_id).subquery()
-    )
+    live = select(Job.user_id, func.count().label("jobs")).where(Job.status.in_(LIVE)).group_by(Job.user_id).subquery()
     for row in session.execute(
         select(JobSlots.user_id, JobSlots.taken, live.c.jobs)
         .outerjoin(live, live.c.user_id == JobSlots.user_id)

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Float, String, Uuid, bindparam, literal, select, update
+from sqlalchemy import BigInteger, Float, Uuid, bindparam, literal, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
@@ -23,7 +23,6 @@ from models.jobs.snapshots import Snapshot, fresh
 from models.jobs.tables import Job, JobSlots, Status
 from models.jobs.wakeups import wake_up
 from models.ledger import express as ledger
-
 
 STORED_AS_ORDERED = (
     "id", "user_id", "action", "kind", "queue", "input", "idempotency_key", "wallet", "breakdown", "cancel_charge",
@@ -142,4 +141,3 @@ def _completion() -> Any:
         .cte("slot")
     )
     return select(job.c.id).add_cte(slot, *ledger.settle_in_full(job, slot))
-

@@ -137,9 +137,7 @@ def complete(
     if charge == claim.held and is_postgresql(session):
         if complete_at_once(session, job_id=claim.job_id, token=claim.token, outputs=outputs, usage=usage):
             return Ending.completed
-    elif end(
-        session, claim.job_id, Status.completed, charge=charge, token=claim.token, outputs=outputs, usage=usage
-    ):
+    elif end(session, claim.job_id, Status.completed, charge=charge, token=claim.token, outputs=outputs, usage=usage):
         return Ending.completed
     return cancel(session, claim, provider_began=True)
 
@@ -178,7 +176,7 @@ def retry(
 
 def backoff(attempt: int, base_seconds: float) -> float:
     """Seconds to wait after the given attempt: exponential, capped, spread by a half either way."""
-    return min(base_seconds * 2 ** (attempt - 1), LONGEST_BACKOFF_SECONDS) * random.uniform(0.5, 1.5)  # noqa: S311
+    return min(base_seconds * 2.0 ** (attempt - 1), LONGEST_BACKOFF_SECONDS) * random.uniform(0.5, 1.5)  # noqa: S311
 
 
 def requeue(session: Session, job_id: UUID, queue: Queue, *, token: UUID, delay: float, **values: Any) -> bool:

@@ -84,9 +84,7 @@ def restore(session: Session, *, ref: str) -> Clawback:
     return made
 
 
-def pay_debt(
-    session: Session, wallet: Wallet, lot_id: int, *, because: str, only_of_this_lot: bool = False
-) -> None:
+def pay_debt(session: Session, wallet: Wallet, lot_id: int, *, because: str, only_of_this_lot: bool = False) -> None:
     """Pay open debt, oldest first, out of what a lot has just got.
 
     A grant pays any debt of the wallet; a release pays only what is owed on its own lot, whose credits were being
@@ -107,7 +105,8 @@ def pay_debt(
         transfer(
             session, wallet, lot_id, paid, source=Account.available, target=Account.clawed_back,
             # Debt is paid in parts: each begins where the last one ended.
-            reason=Reason.clawback, ref=f"{owed.ref}:debt:{owed.paid}", clawback_id=owed.id, details={"because": because},
+            reason=Reason.clawback, ref=f"{owed.ref}:debt:{owed.paid}", clawback_id=owed.id,
+            details={"because": because},
         )  # fmt: skip
         session.execute(update(Clawback).where(Clawback.id == owed.id).values(paid=Clawback.paid + paid))
         _change_debt(session, wallet, -paid)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CTE, BindParameter, String, cast, func, insert, literal, or_, select, update
+from sqlalchemy import CTE, String, cast, insert, literal, or_, select, update
 
 from models.database import now
 from models.ledger.moves import BURN_ORDER
@@ -71,7 +71,7 @@ def hold_from(lot: CTE, wallet: CTE, job: CTE, *, amount: Any) -> list[CTE]:
 
 
 def settle_in_full(job: CTE, after: CTE) -> list[CTE]:
-    """Move all that `job` holds from held to spent, in its lots and wallet, once `after` has a row, and write it down."""
+    """Move all that `job` holds from held to spent, once `after` has a row, and write it down."""
     holds = (
         select(Transfer.wallet_id, Transfer.lot_id, Transfer.amount, Transfer.job_id)
         .join(job, job.c.id == Transfer.job_id)

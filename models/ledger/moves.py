@@ -75,9 +75,7 @@ def hold(session: Session, *, wallet_id: int, amount: int, job_id: UUID) -> None
     )  # fmt: skip
 
 
-def spend(
-    session: Session, *, wallet_id: int, amount: int, ref: str, details: dict[str, Any] | None = None
-) -> None:
+def spend(session: Session, *, wallet_id: int, amount: int, ref: str, details: dict[str, Any] | None = None) -> None:
     """Charge `amount` credits for something that is no job.
 
     `ref` names the business fact; the same one is charged once. Locks and raises as `hold` does, and raises
@@ -193,9 +191,7 @@ def _outcome(session: Session, job_id: UUID) -> Outcome | None:
     return Outcome(charged=charged, released=sum(row.amount for row in rows) - charged)
 
 
-def _resolve(
-    session: Session, wallet: Wallet, hold: Transfer, amount: int, target: Account, reason: Reason
-) -> None:
+def _resolve(session: Session, wallet: Wallet, hold: Transfer, amount: int, target: Account, reason: Reason) -> None:
     if amount:
         transfer(
             session, wallet, hold.lot_id, amount, source=Account.held, target=target, reason=reason,

@@ -17,14 +17,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.database import AwareDateTime, Base, BigId, Json, now, words
 
 MOST_CREDITS = 2**53 - 1
-"""The largest amount of credits anywhere: the largest integer that every JSON reader holds exactly (RFC 8259, section 6)."""
+"""The most credits anywhere: the largest integer that every JSON reader holds exactly (RFC 8259, section 6)."""
 
 
 ZERO = text("0")
 
 
 class Account(StrEnum):
-    """Where credits of a lot can be. Every credit of a lot is in exactly one of them; `issued` is where all come from."""
+    """Where credits of a lot can be: each is in exactly one of these; `issued` is where all come from."""
 
     issued = "issued"
     available = "available"

@@ -62,9 +62,7 @@ def issue(
         .values(wallet_id=wallet.id, source=source, ref=ref, issued=amount, available=amount, expires_at=expires_at)
         .returning(Lot.id)
     ).scalar_one()
-    _record(
-        session, wallet, lot_id, amount, Account.issued, Account.available, Reason.grant, ref, None, None, details
-    )
+    _record(session, wallet, lot_id, amount, Account.issued, Account.available, Reason.grant, ref, None, None, details)
     return lot_id
 
 
@@ -87,7 +85,7 @@ def _record(
     clawback_id: int | None,
     details: dict[str, Any] | None,
 ) -> None:
-    change = {account: 0 for account in (Account.available, Account.held)}
+    change = dict.fromkeys((Account.available, Account.held), 0)
     if source in change:
         change[source] -= amount
     if target in change:
