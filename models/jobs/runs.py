@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Uuid, and_, bindparam, or_, select, update
+from sqlalchemy import Float, Uuid, and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from models import ledger, outbox, prices
@@ -72,7 +72,7 @@ def _claim() -> Any:
     return (
         update(Job)
         .where(
-            Job.id == bindparam("claimed_id"),
+            Job.id == bindparam("claimed_id", type_=Uuid()),
             Job.attempt < Job.max_attempts,
             Job.run_after <= now(),
             or_(Job.expires_at.is_(None), Job.expires_at > now(), Job.attempt > 0),
@@ -83,7 +83,7 @@ def _claim() -> Any:
             version=Job.version + 1,
             attempt=Job.attempt + 1,
             lease_token=bindparam("claimed_token", type_=Uuid()),
-            lease_until=now(bindparam("lease")),
+            lease_until=now(bindparam("lease", type_=Float())),
             started_at=now(),
         )
         .returning(

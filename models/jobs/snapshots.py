@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, Uuid, bindparam, select
 from sqlalchemy.orm import Session
 
 from models.errors import Fault, InvalidInput, NotFound
@@ -56,7 +56,9 @@ class Snapshot:
 
 SHOWN = tuple(getattr(Job, name) for name in Snapshot.__dataclass_fields__)
 
-_ONE = select(*SHOWN).where(Job.id == bindparam("job_id"), Job.user_id == bindparam("user_id"))
+_ONE = select(*SHOWN).where(
+    Job.id == bindparam("job_id", type_=Uuid()), Job.user_id == bindparam("user_id", type_=Uuid())
+)
 
 
 def fresh(order: Order, *, created_at: datetime, expires_at: datetime | None) -> Snapshot:

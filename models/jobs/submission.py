@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from models import ledger, outbox
 from models.database import insert_into, is_postgresql, now
-from models.errors import IdempotencyKeyReused, TooManyJobs
+from models.errors import IdempotencyKeyReused, NotFound, TooManyJobs
 from models.jobs.express import submit_at_once
 from models.jobs.orders import Order
 from models.jobs.snapshots import Snapshot, fresh, get
 from models.jobs.tables import Job, JobSlots, Status
 from models.jobs.wakeups import wake_up
+from models.users import User
 
 SLOT_RETRY_AFTER_SECONDS = 2
 """When a user with too many jobs may ask again: about as long as a short job takes."""
@@ -84,10 +85,14 @@ def _submit_step_by_step(session: Session, order: Order) -> Submission:
 
 def _lock_slots(session: Session, user_id: UUID) -> int:
     """Queue up behind the user's other submissions and return how many unfinished jobs there are."""
-    session.execute(insert_into(session, JobSlots).values(user_id=user_id, taken=0).on_conflict_do_nothing())
-    return session.execute(
+    of_user = select(User.id, literal(0)).where(User.id == user_id)
+    session.execute(insert_into(session, JobSlots).from_select(["user_id", "taken"], of_user).on_conflict_do_nothing())
+    taken = session.execute(
         select(JobSlots.taken).where(JobSlots.user_id == user_id).with_for_update(key_share=True)
-    ).scalar_one()
+    ).scalar_one_or_none()
+    if taken is None:
+        raise NotFound("This account does not exist any more.")
+    return taken
 
 
 def _submitted_before(session: Session, order: Order) -> Snapshot | None:
