@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
+from limits import parse_many
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import make_url
@@ -141,6 +142,22 @@ class Settings(BaseSettings):
     def _known_broker(cls, value: str) -> str:
         if value and urlsplit(value).scheme not in ("redis", "rediss", "unix", "amqp", "amqps"):
             raise ValueError("expected redis://host:port/0 (or rediss://, unix://, amqp://)")
+        return value
+
+    @field_validator("storage_url")
+    @classmethod
+    def _known_storage(cls, value: str) -> str:
+        if value and not urlsplit(value).path.startswith("/") or urlsplit(value).scheme not in ("", "file"):
+            raise ValueError("expected file:///absolute/folder")
+        return value
+
+    @field_validator("auth_rate_limit")
+    @classmethod
+    def _readable_rate(cls, value: str) -> str:
+        try:
+            parse_many(value)
+        except ValueError:
+            raise ValueError("expected a rate such as 30 per minute") from None
         return value
 
     @field_validator("preset")

@@ -10,11 +10,12 @@ import hashlib
 import json
 import time
 import tomllib
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from sqlalchemy import String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -75,16 +76,6 @@ class Catalog(Document):
     signup_grants: tuple[SignupGrant, ...] = ()
     limits: Limits = Limits()
 
-    @model_validator(mode="after")
-    def _wallets_exist(self) -> Self:
-        for where, wallet in [
-            *((f"actions.{name}.wallet", action.wallet) for name, action in self.actions.items()),
-            *((f"signup_grants.{n}.wallet", grant.wallet) for n, grant in enumerate(self.signup_grants)),
-        ]:
-            if wallet not in self.wallets:
-                raise ValueError(f"{where}: expected one of the wallets {', '.join(self.wallets)}, got {wallet}")
-        return self
-
     def action(self, name: str) -> Action:
         """Raises `InvalidInput` naming the field `action` when there is none of this name."""
         try:
@@ -113,9 +104,22 @@ def read_preset(path: Path) -> Catalog:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(Fault(path.name, f"this is not TOML: {error}")) from None
     try:
-        return Catalog.model_validate(raw)
+        catalog = Catalog.model_validate(raw)
     except ValidationError as error:
         raise InvalidInput.from_pydantic(error) from None
+    faults = list(_wallets_nobody_has(catalog))
+    if faults:
+        raise InvalidInput(*faults)
+    return catalog
+
+
+def _wallets_nobody_has(catalog: Catalog) -> Iterator[Fault]:
+    for path, wallet in [
+        *((f"actions.{name}.wallet", action.wallet) for name, action in catalog.actions.items()),
+        *((f"signup_grants.{n}.wallet", grant.wallet) for n, grant in enumerate(catalog.signup_grants)),
+    ]:
+        if wallet not in catalog.wallets:
+            yield Fault(path, f"expected one of the wallets {', '.join(catalog.wallets)}, got {wallet}")
 
 
 def load(session: Session, catalog: Catalog) -> bool:

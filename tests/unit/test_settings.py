@@ -1,0 +1,75 @@
+"""Settings: a bad value stops the boot with the variable's name and what is expected."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import celeryconfig
+from config import ROOT, Settings, settings
+
+GOOD = {"SECRET_KEY": "x" * 32, "JWT_SECRET_KEY": "y" * 32}
+
+
+def _boot(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    keep = {"PATH": os.environ["PATH"], "COINOP_HOME": str(home)}
+    return subprocess.run(
+        [sys.executable, "-c", "import wsgi"], cwd=ROOT, env={**keep, **GOOD, **variables}, capture_output=True,
+        text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("SECRET_KEY", "short", "at least 32 bytes, got 5"),
+        ("JWT_SECRET_KEY", "short", "at least 32 bytes, got 5"),
+        ("JWT_SECRET_KEY", "", "required but not set"),
+        ("DATABASE_URL", "nonsense", "expected postgresql://"),
+        ("DATABASE_URL", "mysql://localhost/x", "expected postgresql://"),
+        ("REDIS_URL", "http://localhost", "expected redis://"),
+        ("STORAGE_URL", "s3://bucket", "expected file://"),
+        ("PORT", "http", "valid integer"),
+        ("PORT", "70000", "less than or equal to 65535"),
+        ("PRESET", "presets/none.toml", "is not there"),
+        ("COINOP_ENV", "staging", "'development' or 'production'"),
+        ("LEASE_SECONDS", "5", "HEARTBEAT_SECONDS: expected less than LEASE_SECONDS (5 s)"),
+        ("AI_MODE", "openai", "expected mock"),
+        ("AUTH_RATE_LIMIT", "lots", "30 per minute"),
+    ],
+)
+def test_a_bad_value_stops_the_boot_and_is_named(tmp_path: Path, variable: str, value: str, expected: str) -> None:
+    ended = _boot(tmp_path, **{variable: value})
+    assert ended.returncode != 0
+    assert "Coinop cannot start" in ended.stderr
+    assert variable in ended.stderr
+    assert expected in ended.stderr
+    assert "Traceback" not in ended.stderr
+    if variable.endswith("KEY") and value:
+        assert value not in ended.stderr.replace(f"{variable}:", "")
+
+
+def test_good_values_boot(tmp_path: Path) -> None:
+    assert _boot(tmp_path).returncode == 0
+
+
+def test_patience_grows_from_the_inside_out() -> None:
+    """A heartbeat fits in a lease, a provider's time in the run limit, and that in the broker's patience."""
+    now = settings()
+    visibility = celeryconfig.broker_transport_options["visibility_timeout"]
+    assert isinstance(visibility, int)
+    assert 2 * now.heartbeat_seconds < now.lease_seconds, "one heartbeat may be missed"
+    assert now.provider_timeout_seconds < now.run_limit_seconds < visibility
+    assert now.lease_seconds < now.run_limit_seconds
+    assert now.rescue_seconds < now.lease_seconds
+
+
+def test_the_example_file_lists_every_setting_and_no_other() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    named = {match[1] for line in lines if (match := re.match(r"#?\s?([A-Z][A-Z_]+)=", line))}
+    assert named == {name.upper() for name in Settings.model_fields}
