@@ -60,7 +60,7 @@ worker_cancel_long_running_tasks_on_connection_loss = False
 # The restart of a lost broker must not stop a worker from taking as many messages as before.
 worker_enable_prefetch_count_reduction = False
 
-# On the first signal running jobs get this long to end; what is left is run again elsewhere.
+# SIGTERM lets all that runs finish. SIGQUIT gives it this long; what is left is run again elsewhere.
 worker_soft_shutdown_timeout = 20.0
 worker_enable_soft_shutdown_on_idle = False
 

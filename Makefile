@@ -1,0 +1,55 @@
+# Everything Coinop can be told to do. `make` alone lists it. Settings are environment variables: PORT=9000 make up
+
+PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$each"; break; }; done)
+PY := .venv/bin/python
+.DEFAULT_GOAL := help
+
+# Recipes of one plain command are run without a shell between: a signal to make then reaches the command itself.
+
+.PHONY: help
+help: ## list what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s%s\n", $$1, $$2 }'
+
+.PHONY: up
+up: .venv/.installed ## run everything on this machine: broker, web, workers, beat, Flower
+	@$(PY) -m ops.up
+
+.PHONY: demo
+demo: .venv/.installed ## sign up, run a job and see its receipt; then one that fails, and its refund
+	@$(PY) -m ops.demo $(ARGS)
+
+.PHONY: test
+test: .venv/.installed ## run the tests, on SQLite, a real PostgreSQL and a real broker (ARGS="-k ledger")
+	@$(PY) -m pytest $(ARGS)
+
+.PHONY: lint
+lint: .venv/.installed ## check style and format
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+.PHONY: types
+types: .venv/.installed ## check types, strictly
+	@$(PY) -m mypy
+
+.PHONY: contracts
+contracts: .venv/.installed ## check which package imports which
+	@.venv/bin/lint-imports
+
+.PHONY: migrate
+migrate: .venv/.installed ## bring the tables and the catalog up to date
+	@$(PY) -m flask --app wsgi migrate
+
+.PHONY: bench
+bench: .venv/.installed ## measure speed beside a bare baseline
+	@$(PY) -m bench $(ARGS)
+
+.PHONY: chaos
+chaos: .venv/.installed ## kill, freeze and restart things at random, then prove that no credit was lost
+	@$(PY) -m chaos $(ARGS)
+
+.venv/.installed: requirements.txt requirements-dev.txt constraints.txt
+	@test -n "$(PYTHON)" || { echo "Coinop needs Python 3.11 or newer; this machine's python3 is: $$(python3 --version \
+	2>&1 | tail -n 1). Install a newer one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@"$(PYTHON)" ops/install.py
+	@touch $@
