@@ -127,7 +127,7 @@ def test_a_provider_that_hangs_is_cut_off(house: House) -> None:
     started = time.monotonic()
     job = user.ended(user.submit("[mock:hang]"))
     assert (job["status"], job["error"]["code"], _cost(job)) == ("failed", "provider_timeout", (5, 0, 5))
-    assert time.monotonic() - started > 3 * 6
+    assert time.monotonic() - started > 3 * 2.5
 
 
 def test_an_attempt_that_ignores_its_time_is_taken_away_from_it(house: House) -> None:
@@ -138,7 +138,7 @@ def test_an_attempt_that_ignores_its_time_is_taken_away_from_it(house: House) ->
 
 def test_a_job_that_waits_too_long_expires_with_a_refund(house: House) -> None:
     busy = house.sign_up()
-    blockers = [busy.submit("[mock:latency=4]") for _ in range(8)]
+    blockers = [busy.submit("[mock:latency=2]") for _ in range(8)]
     user = house.sign_up()
     until(lambda: all(busy.job(job)["status"] == "running" for job in blockers))
     job = user.ended(user.submit(expires_in=1))
