@@ -46,6 +46,7 @@ def broker_argv(port: int, folder: Path) -> Sequence[str]:
     return (
         broker_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--daemonize", "no",
         "--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--maxmemory-policy", "noeviction",
+        "--loglevel", "warning",
     )  # fmt: skip
 
 

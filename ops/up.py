@@ -217,7 +217,8 @@ def _run(chosen: Settings, services: dict[str, Service], console: Console, house
         for service in services.values():
             if service.name != "broker":
                 house.start(service)
-        console.say(_summary(chosen, logs, show_password=console.is_terminal))
+        # In production what is printed may end up in a log that others read.
+        console.say(_summary(chosen, logs, show_password=console.is_terminal or chosen.in_development))
         house.watch()
     except StopRequested:
         pass

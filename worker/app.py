@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from celery import Celery
+from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_init
 
 from logs import set_up_logging
-from worker import relay
+from worker import relay, transport
+
+transport.repair()
+# It warns root of pickled messages, which could be code; ours are JSON only (celeryconfig.py).
+warnings.filterwarnings("ignore", category=SecurityWarning)
 
 app = Celery("coinop")
 app.config_from_object("celeryconfig")
