@@ -36,22 +36,26 @@ def submit_at_once(session: Session, order: Order) -> Snapshot | None:
     if order.price == 0:
         return None
     message = wake_up(order.id, order.queue)
-    row = session.execute(
-        _submission(),
-        {
-            **{f"order_{name}": getattr(order, name) for name in STORED_AS_ORDERED},
-            "order_status": Status.queued,
-            "order_request_digest": order.digest,
-            "price": order.price,
-            "wait": order.expires_in,
-            "most_jobs": order.concurrent_jobs,
-            "message_id": message.id,
-            "message_task": message.task,
-            "message_task_id": message.task_id,
-            "message_queue": message.queue,
-            "message_args": list(message.args),
-        },
-    ).one_or_none()
+    row = (
+        session.connection()
+        .execute(
+            _submission(),
+            {
+                **{f"order_{name}": getattr(order, name) for name in STORED_AS_ORDERED},
+                "order_status": Status.queued,
+                "order_request_digest": order.digest,
+                "price": order.price,
+                "wait": order.expires_in,
+                "most_jobs": order.concurrent_jobs,
+                "message_id": message.id,
+                "message_task": message.task,
+                "message_task_id": message.task_id,
+                "message_queue": message.queue,
+                "message_args": list(message.args),
+            },
+        )
+        .one_or_none()
+    )
     if row is None:
         return None
     outbox.staged(session, message)
@@ -62,7 +66,7 @@ def complete_at_once(
     session: Session, *, job_id: UUID, token: UUID, outputs: list[dict[str, Any]], usage: dict[str, int]
 ) -> bool:
     """Complete a running job that this attempt owns and charge all that it holds; False, and no trace, otherwise."""
-    row = session.execute(
+    row = session.connection().execute(
         _completion(),
         {"claimed_id": job_id, "claimed_token": token, "made_outputs": outputs, "made_usage": usage},
     ).one_or_none()  # fmt: skip

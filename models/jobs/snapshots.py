@@ -54,10 +54,12 @@ class Snapshot:
         )  # fmt: skip
 
 
-SHOWN = tuple(getattr(Job, name) for name in Snapshot.__dataclass_fields__)
+# Columns of the table rather than of the class: these rows are read too often to be made into objects first.
+_job = Job.__table__.c
+SHOWN = tuple(_job[name] for name in Snapshot.__dataclass_fields__)
 
 _ONE = select(*SHOWN).where(
-    Job.id == bindparam("job_id", type_=Uuid()), Job.user_id == bindparam("user_id", type_=Uuid())
+    _job.id == bindparam("job_id", type_=Uuid()), _job.user_id == bindparam("user_id", type_=Uuid())
 )
 
 
