@@ -55,6 +55,7 @@ broker_connection_timeout = 2.0
 # A worker waits for its broker for ever: it comes back by itself when the broker does.
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
+worker_consumer = "worker.consumer:PersistentConsumer"
 # After a lost connection running jobs go on; their leases are in the database, not with the broker.
 worker_cancel_long_running_tasks_on_connection_loss = False
 # The restart of a lost broker must not stop a worker from taking as many messages as before.

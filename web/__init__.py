@@ -47,6 +47,8 @@ def create_app() -> OpenAPI:
         )
     for noun in (auth, me, catalog, jobs, ops):
         app.register_api(noun.api)
+    # The UI finds the document beside itself; everybody else looks for it here.
+    app.add_url_rule("/openapi.json", "openapi", lambda: app.api_doc)
     commands.register(app)
     relay.start(celery_app)
     return app

@@ -16,8 +16,9 @@ from models.ledger.wallets import locked
 def clawback(session: Session, *, lot_id: int, amount: int, ref: str) -> Clawback:
     """Take `amount` credits back from a lot.
 
-    What is available leaves the lot at once; what was spent or is held becomes debt of the wallet, which blocks new
-    holds and is paid first by the next grants and by credits released to this lot; what had expired is let go.
+    What is available leaves the lot at once; what was spent, is held or paid the debt of another lot becomes debt of
+    the wallet, which blocks new holds and is paid first by the next grants and by credits released to this lot; what
+    had expired is let go.
     `ref` names the refund or dispute; the same one takes back once. Locks the wallet. Raises `LedgerError` when more
     is asked back than the lot was issued less what other clawbacks took, or when `ref` was used for something else.
     """
@@ -31,16 +32,16 @@ def clawback(session: Session, *, lot_id: int, amount: int, ref: str) -> Clawbac
         if (earlier.lot_id, earlier.amount) != (lot_id, amount):
             raise LedgerError(f"{ref} took {earlier.amount} credits back from lot {earlier.lot_id} before")
         return earlier
-    lot = session.execute(select(Lot.issued, Lot.available, Lot.spent, Lot.held).where(Lot.id == lot_id)).one()
-    asked, owed = session.execute(
-        select(func.coalesce(func.sum(Clawback.amount), 0), func.coalesce(func.sum(Clawback.debt), 0)).where(
-            Clawback.lot_id == lot_id, Clawback.restored_at.is_(None)
-        )
-    ).one()
+    lot = session.execute(select(Lot.issued, Lot.available, Lot.expired).where(Lot.id == lot_id)).one()
+    earlier_ones = select(func.sum(Clawback.amount), func.sum(Clawback.taken + Clawback.debt)).where(
+        Clawback.lot_id == lot_id, Clawback.restored_at.is_(None)
+    )
+    asked, answered = (int(total or 0) for total in session.execute(earlier_ones).one())
     if amount > lot.issued - asked:
         raise LedgerError(f"lot {lot_id} was issued {lot.issued} credits, {asked} are taken back: not {amount} more")
     taken = min(amount, lot.available)
-    debt = min(amount - taken, max(lot.spent + lot.held - owed, 0))
+    # Gone is what was spent, is held or paid other debt; what earlier clawbacks answered for is not owed again.
+    debt = min(amount - taken, max(lot.issued - lot.available - lot.expired - answered, 0))
     made = Clawback(wallet_id=wallet_id, lot_id=lot_id, ref=ref, amount=amount, taken=taken, debt=debt, paid=0)
     session.add(made)
     session.flush()

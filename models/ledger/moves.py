@@ -83,11 +83,13 @@ def spend(session: Session, *, wallet_id: int, amount: int, ref: str, details: d
     """
     check_amount(amount)
     wallet = locked(session, wallet_id)
-    earlier = session.execute(
-        select(Transfer.wallet_id, Transfer.amount).where(
+    alike = session.execute(
+        select(Transfer.wallet_id, Transfer.amount, Transfer.ref).where(
             Transfer.reason == Reason.spend, Transfer.ref.startswith(f"spend:{ref}:", autoescape=True)
         )
     ).all()
+    # Only the lot may follow the ref: `order:1` is not `order:1:tip`, nor, whatever SQLite's LIKE thinks, `Order:1`.
+    earlier = [row for row in alike if row.ref.rpartition(":")[0] == f"spend:{ref}"]
     if earlier:
         if {row.wallet_id for row in earlier} != {wallet_id} or sum(row.amount for row in earlier) != amount:
             raise LedgerError(f"{ref} was spent before, for another amount or wallet")

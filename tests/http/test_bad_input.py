@@ -128,6 +128,15 @@ def test_strangers_learn_nothing_about_a_body(client: FlaskClient) -> None:
         assert (answer.status_code, (answer.json or {})["code"]) == (401, "unauthorized")
 
 
+def test_the_api_describes_itself(client: FlaskClient) -> None:
+    document = client.get("/openapi.json").json or {}
+    assert {"/v1/auth/signup", "/v1/me", "/v1/jobs", "/v1/jobs/estimate", "/v1/jobs/{job_id}"} <= set(document["paths"])
+    assert client.get("/docs/swagger").status_code == 200
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert operation.get("summary"), f"{method} {path} says nothing about itself"
+
+
 def test_unknown_paths_and_methods_are_problems_too(client: FlaskClient) -> None:
     missing = client.get("/v1/nothing")
     assert (missing.status_code, (missing.json or {})["code"]) == (404, "not_found")
