@@ -27,7 +27,7 @@ from sqlalchemy import (
     String,
     create_engine,
     event,
-    literal,
+    literal_column,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -108,12 +108,13 @@ class now(FunctionElement[datetime]):  # noqa: N801  # reads as the SQL function
     name = "now"
 
     def __init__(self, plus: Any = 0) -> None:
-        super().__init__(literal(float(plus)) if isinstance(plus, int | float) else plus)
+        super().__init__(literal_column(repr(float(plus))) if isinstance(plus, int | float) else plus)
 
 
 @compiles(now, "postgresql")
 def _now_on_postgresql(element: now, compiler: Any, **kw: Any) -> str:
-    return f"(now() + make_interval(secs => {compiler.process(element.clauses, **kw)}))"
+    plus = compiler.process(element.clauses, **kw)
+    return "now()" if plus == "0.0" else f"(now() + make_interval(secs => {plus}))"
 
 
 @compiles(now, "sqlite")

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import structlog
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -70,17 +70,18 @@ class Relay:
                     batch.append(self._messages.get_nowait())
                 except queue.Empty:
                     break
-            self._deliver(batch)
+            try:
+                self._deliver(batch)
+            except Exception:
+                # What it was must not stop the relay; the rows are still there for the sweep.
+                log.exception("relay_stumbled", messages=len(batch))
 
     def _deliver(self, batch: list[Message]) -> None:
         pause = 0.1
-        while batch:
-            sent = publish(self._app, batch)
-            batch = batch[len(sent) :]
-            forget(sent)
-            if batch:
-                time.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        while not publish(self._app, batch):
+            time.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        forget(batch)
 
 
 def start(app: Celery) -> Relay:
@@ -96,26 +97,28 @@ def start(app: Celery) -> Relay:
     return relay
 
 
-def publish(app: Celery, messages: Sequence[Message]) -> list[Message]:
-    """Send messages to the broker, in order, and return those it accepted: all, or those before the first failure."""
-    sent: list[Message] = []
+def publish(app: Celery, messages: Sequence[Message]) -> bool:
+    """Send messages to the broker in one go and say whether it accepted them all.
+
+    If not, some may have arrived all the same; sending them again does no harm.
+    """
     try:
-        with app.producer_or_acquire() as producer:
+        with app.producer_or_acquire() as producer, producer.batch():
             for message in messages:
                 app.send_task(
                     message.task, args=message.args, task_id=message.task_id, queue=message.queue,
                     producer=producer, retry=False, ignore_result=True,
+                    # Celery's own way to write them down costs as much as the sending.
+                    argsrepr=repr(message.args), kwargsrepr="{}",
                 )  # fmt: skip
-                sent.append(message)
-    except (OperationalError, OSError) as error:
-        log.warning("broker_unreachable", error=type(error).__name__, waiting=len(messages) - len(sent))
-    return sent
+    except (KombuError, OSError) as error:
+        log.warning("broker_unreachable", error=type(error).__name__, waiting=len(messages))
+        return False
+    return True
 
 
 def forget(sent: Sequence[Message]) -> None:
     """Delete published rows. If that fails they are published once more by a sweep, which does no harm."""
-    if not sent:
-        return
     try:
         with sessions() as session:
             outbox.published(session, [message.id for message in sent])
@@ -129,8 +132,7 @@ def sweep(app: Celery) -> int:
     while True:
         with sessions() as session:
             due = outbox.take_due(session, limit=BATCH)
-        sent = publish(app, due)
-        forget(sent)
-        total += len(sent)
-        if len(sent) < BATCH:
+        if not due or not publish(app, due):
             return total
+        forget(due)
+        total += len(due)

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Float, Uuid, bindparam, literal, select, update
+from sqlalchemy import BigInteger, ColumnElement, Float, Uuid, bindparam, exists, literal_column, null, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
@@ -23,12 +23,15 @@ from models.jobs.snapshots import Snapshot, fresh
 from models.jobs.tables import Job, JobSlots, Status
 from models.jobs.wakeups import wake_up
 from models.ledger import express as ledger
+from models.ledger.express import constant
 
 STORED_AS_ORDERED = (
     "id", "user_id", "action", "kind", "queue", "input", "idempotency_key", "wallet", "breakdown", "cancel_charge",
     "max_attempts",
 )  # fmt: skip
 """What a job's row takes over from its order under the same name."""
+
+ONE: ColumnElement[int] = literal_column("1")
 
 
 def submit_at_once(session: Session, order: Order) -> Snapshot | None:
@@ -42,7 +45,6 @@ def submit_at_once(session: Session, order: Order) -> Snapshot | None:
             _submission(),
             {
                 **{f"order_{name}": getattr(order, name) for name in STORED_AS_ORDERED},
-                "order_status": Status.queued,
                 "order_request_digest": order.digest,
                 "price": order.price,
                 "wait": order.expires_in,
@@ -78,12 +80,16 @@ def _submission() -> Any:
     value = {
         # Were a parameter called as a column is, SQLAlchemy would set that column in every UPDATE here.
         name: bindparam(f"order_{name}", type_=Job.__table__.c[name].type)
-        for name in (*STORED_AS_ORDERED, "status", "request_digest")
+        for name in (*STORED_AS_ORDERED, "request_digest")
     }
     price = bindparam("price", type_=BigInteger())
+    # Were the key's first job found only by the INSERT, it would wait there for whoever is ending that job, who in turn
+    # waits for the slot: jobs are locked before slots.
+    known = exists().where(Job.user_id == value["user_id"], Job.idempotency_key == value["idempotency_key"])
     slot = (
         select(JobSlots.user_id)
         .where(JobSlots.user_id == value["user_id"], JobSlots.taken < bindparam("most_jobs", type_=BigInteger()))
+        .where(~known)
         .with_for_update(key_share=True)
         .cte("slot")
     )
@@ -91,6 +97,7 @@ def _submission() -> Any:
     lot = ledger.first_lot(wallet)
     row = {
         **value,
+        "status": constant(Status.queued),
         "estimate": price,
         "held": price,
         "expires_at": now(bindparam("wait", type_=Float())),
@@ -105,7 +112,7 @@ def _submission() -> Any:
     taken = (
         update(JobSlots)
         .where(JobSlots.user_id == job.c.user_id)
-        .values(taken=JobSlots.taken + 1)
+        .values(taken=JobSlots.taken + ONE)
         .returning(JobSlots.user_id)
         .cte("taken")
     )
@@ -120,18 +127,18 @@ def _completion() -> Any:
         .where(
             Job.id == bindparam("claimed_id", type_=Uuid()),
             Job.lease_token == bindparam("claimed_token", type_=Uuid()),
-            Job.status == literal(Status.running, Job.status.type),
+            Job.status == constant(Status.running),
         )
         .values(
-            status=literal(Status.completed, Job.status.type),
-            version=Job.version + 1,
+            status=constant(Status.completed),
+            version=Job.version + ONE,
             charged=Job.held,
             outputs=bindparam("made_outputs", type_=Json),
             usage=bindparam("made_usage", type_=Json),
-            error_code=None,
-            error_message=None,
-            lease_token=None,
-            lease_until=None,
+            error_code=null(),
+            error_message=null(),
+            lease_token=null(),
+            lease_until=null(),
             finished_at=now(),
         )
         .returning(Job.id, Job.user_id, Job.held)
@@ -140,7 +147,7 @@ def _completion() -> Any:
     slot = (
         update(JobSlots)
         .where(JobSlots.user_id == job.c.user_id)
-        .values(taken=JobSlots.taken - 1)
+        .values(taken=JobSlots.taken - ONE)
         .returning(JobSlots.user_id)
         .cte("slot")
     )

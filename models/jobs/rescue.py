@@ -1,7 +1,7 @@
 """Rescue: jobs whose worker fell silent, whose wake-up got lost, or who waited past their own deadline.
 
 Each verb takes a page and says how many it found, so a caller goes on until there are none. Rows that another rescuer
-is busy with are skipped.
+is busy with are skipped. Jobs are ended user by user in one order, or two sweeps would wait for each other's users.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def rescue_silent(session: Session, *, base_seconds: float) -> int:
     """
     silent = session.execute(
         select(
-            Job.id, Job.status, Job.queue, Job.attempt, Job.max_attempts, Job.lease_token, Job.held,
+            Job.id, Job.user_id, Job.status, Job.queue, Job.attempt, Job.max_attempts, Job.lease_token, Job.held,
             Job.cancel_charge, Job.provider_request_id, (Job.expires_at < now()).label("too_late"),
         )
         .where(Job.status.in_([Status.running, Status.canceling]), Job.lease_until < now())
@@ -36,7 +36,7 @@ def rescue_silent(session: Session, *, base_seconds: float) -> int:
         .limit(PAGE)
         .with_for_update(skip_locked=True, key_share=True)
     ).all()  # fmt: skip
-    for job in silent:
+    for job in sorted(silent, key=lambda job: job.user_id):
         if job.status is Status.canceling:
             charge = job.held * job.cancel_charge // 100 if job.provider_request_id else 0
             end(session, job.id, Status.canceled, charge=charge, token=job.lease_token)
@@ -53,16 +53,16 @@ def rescue_silent(session: Session, *, base_seconds: float) -> int:
 
 def expire_waiting(session: Session) -> int:
     """End queued jobs that waited past their own deadline, with a full refund."""
-    waiting = session.scalars(
-        select(Job.id)
+    waiting = session.execute(
+        select(Job.id, Job.user_id)
         .where(Job.status == Status.queued, Job.expires_at <= now())
         .order_by(Job.expires_at)
         .limit(PAGE)
         .with_for_update(skip_locked=True, key_share=True)
     ).all()
-    for job_id in waiting:
+    for job in sorted(waiting, key=lambda job: job.user_id):
         end(
-            session, job_id, Status.expired, charge=0, token=None, error_code="expired",
+            session, job.id, Status.expired, charge=0, token=None, error_code="expired",
             error_message="No worker was free in time. Nothing was charged.",
         )  # fmt: skip
     return len(waiting)

@@ -35,7 +35,7 @@ def expire_locked(session: Session, wallet: Wallet) -> int:
         return 0
     overdue = session.execute(
         select(Lot.id, Lot.available, Lot.expired)
-        .where(Lot.wallet_id == wallet.id, Lot.available > 0, Lot.expires_at <= now())
+        .where(Lot.wallet_id == wallet.id, Lot.usable, Lot.expires_at <= now())
         .order_by(Lot.expires_at, Lot.id)
     ).all()
     for lot in overdue:
@@ -52,7 +52,7 @@ def expire_locked(session: Session, wallet: Wallet) -> int:
         )
     next_due = (
         select(func.min(Lot.expires_at))
-        .where(Lot.wallet_id == wallet.id, Lot.available > 0, Lot.expires_at.is_not(None))
+        .where(Lot.wallet_id == wallet.id, Lot.usable, Lot.expires_at.is_not(None))
         .scalar_subquery()
     )
     session.execute(update(Wallet).where(Wallet.id == wallet.id).values(due_at=next_due))

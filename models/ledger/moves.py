@@ -166,7 +166,7 @@ def _burn(
             shortfall=max(amount - wallet.available, 0) + wallet.debt,
         )
     lots = session.execute(
-        select(Lot.id, Lot.available).where(Lot.wallet_id == wallet.id, Lot.available > 0).order_by(*BURN_ORDER)
+        select(Lot.id, Lot.available).where(Lot.wallet_id == wallet.id, Lot.usable).order_by(*BURN_ORDER)
     ).all()
     left = amount
     for lot in lots:

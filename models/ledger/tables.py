@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.database import AwareDateTime, Base, BigId, Json, now, words
@@ -92,7 +92,11 @@ class Wallet(Base):
 
 
 class Lot(Base):
-    """Credits granted together, with one source and one expiry. `ref` names the business fact that granted them."""
+    """Credits granted together, with one source and one expiry. `ref` names the business fact that granted them.
+
+    `usable` says that some are available. The index of usable lots is by this column, because PostgreSQL can update a
+    row in place only while no column that an index looks at changes, and `available` changes all the time.
+    """
 
     __tablename__ = "lots"
     __table_args__ = (
@@ -103,12 +107,7 @@ class Lot(Base):
             name="not_negative",
         ),
         # Used-up lots stay for the record; only the others are ever searched.
-        Index(
-            "ix_lots_wallet_id_burnable",
-            "wallet_id",
-            postgresql_where=text("available > 0"),
-            sqlite_where=text("available > 0"),
-        ),
+        Index("ix_lots_wallet_id_usable", "wallet_id", postgresql_where=text("usable"), sqlite_where=text("usable")),
         Index("ix_lots_wallet_id", "wallet_id"),
     )
 
@@ -122,6 +121,7 @@ class Lot(Base):
     spent: Mapped[int] = mapped_column(BigId, server_default=ZERO)
     expired: Mapped[int] = mapped_column(BigId, server_default=ZERO)
     clawed_back: Mapped[int] = mapped_column(BigId, server_default=ZERO)
+    usable: Mapped[bool] = mapped_column(Computed("available > 0", persisted=True))
     expires_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
     created_at: Mapped[datetime] = mapped_column(AwareDateTime, server_default=now())
 
@@ -138,7 +138,6 @@ class Transfer(Base):
         CheckConstraint("amount > 0", name="amount_positive"),
         CheckConstraint("source <> target", name="moves"),
         Index("ix_transfers_wallet_id_id", "wallet_id", "id"),
-        Index("ix_transfers_lot_id", "lot_id"),
         Index(
             "ix_transfers_job_id",
             "job_id",

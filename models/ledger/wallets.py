@@ -44,7 +44,7 @@ def locked(session: Session, wallet_id: int) -> Wallet:
 
 def balances(session: Session, *, user_id: UUID) -> dict[str, Balance]:
     """What the user has, by kind of wallet. Lots past their expiry no longer count, swept or not. Locks nothing."""
-    overdue = and_(Lot.wallet_id == Wallet.id, Lot.available > 0, Lot.expires_at <= now())
+    overdue = and_(Lot.wallet_id == Wallet.id, Lot.usable, Lot.expires_at <= now())
     late = select(func.coalesce(func.sum(Lot.available), 0)).where(overdue).correlate(Wallet).scalar_subquery()
     rows = session.execute(
         select(Wallet.kind, Wallet.available - late, Wallet.held, Wallet.debt)
