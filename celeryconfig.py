@@ -83,7 +83,7 @@ beat_schedule = {
     "rescue silent jobs": _every(_settings.rescue_seconds, "maintenance.rescue"),
     "end jobs that waited too long": _every(5.0, "maintenance.expire_waiting"),
     "publish what a crash left in the outbox": _every(2.0, "maintenance.sweep_outbox"),
-    "wake jobs whose message was lost": _every(15.0, "maintenance.wake_forgotten"),
+    "wake jobs whose message was lost": _every(5.0, "maintenance.wake_forgotten"),
     "expire credits": _every(60.0, "maintenance.expire_credits"),
     "forget old refresh tokens": _every(3600.0, "maintenance.forget_tokens"),
     "audit the books": _every(3600.0, "maintenance.audit"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -83,20 +84,13 @@ def spend(session: Session, *, wallet_id: int, amount: int, ref: str, details: d
     """
     check_amount(amount)
     wallet = locked(session, wallet_id)
-    alike = session.execute(
-        select(Transfer.wallet_id, Transfer.amount, Transfer.ref).where(
-            Transfer.reason == Reason.spend, Transfer.ref.startswith(f"spend:{ref}:", autoescape=True)
-        )
-    ).all()
-    # Only the lot may follow the ref: `order:1` is not `order:1:tip`, nor, whatever SQLite's LIKE thinks, `Order:1`.
-    earlier = [row for row in alike if row.ref.rpartition(":")[0] == f"spend:{ref}"]
+    earlier = _spent_under(session, ref)
     if earlier:
         if {row.wallet_id for row in earlier} != {wallet_id} or sum(row.amount for row in earlier) != amount:
             raise LedgerError(f"{ref} was spent before, for another amount or wallet")
         return
     _burn(
-        session, wallet, amount, target=Account.spent, reason=Reason.spend, ref=lambda lot: f"spend:{ref}:{lot}",
-        details=details,
+        session, wallet, amount, target=Account.spent, reason=Reason.spend, ref=_numbered(f"spend:{ref}"), details=details,
     )  # fmt: skip
 
 
@@ -179,6 +173,19 @@ def _burn(
         if not left:
             return
     raise LedgerError(f"the lots of wallet {wallet.id} hold {left} credits less than the wallet says")
+
+
+def _numbered(ref: str) -> Callable[[int], str]:
+    """Refs that count up from `ref:0`, so that those of a spend can be looked up one by one in their index."""
+    numbers = count()
+    return lambda _lot_id: f"{ref}:{next(numbers)}"
+
+
+def _spent_under(session: Session, ref: str) -> list[Transfer]:
+    found: list[Transfer] = []
+    while row := session.scalar(select(Transfer).where(Transfer.ref == f"spend:{ref}:{len(found)}")):
+        found.append(row)
+    return found
 
 
 def _transfers_of(session: Session, job_id: UUID) -> list[Transfer]:
