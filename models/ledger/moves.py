@@ -90,7 +90,8 @@ def spend(session: Session, *, wallet_id: int, amount: int, ref: str, details: d
             raise LedgerError(f"{ref} was spent before, for another amount or wallet")
         return
     _burn(
-        session, wallet, amount, target=Account.spent, reason=Reason.spend, ref=_numbered(f"spend:{ref}"), details=details,
+        session, wallet, amount, target=Account.spent, reason=Reason.spend, ref=_numbered(f"spend:{ref}"),
+        details=details,
     )  # fmt: skip
 
 
