@@ -1,0 +1,70 @@
+"""`python -m bench [accept poll run inflight history broker killed] [--seconds N] [--write]`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Callable
+
+from bench import report
+from bench.history import history
+from bench.house import House, house
+from bench.outage import broker, killed
+from bench.report import Row
+from bench.runs import inflight, run
+from bench.web_paths import accept, poll
+
+Benchmark = Callable[..., tuple[list[Row], list[str]]]
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "accept": accept,
+    "poll": poll,
+    "run": run,
+    "inflight": inflight,
+    "history": history,
+    "broker": broker,
+    "killed": killed,
+}
+"""In the order they run."""
+
+
+def main() -> int:
+    """Measure what was asked for, or all of it, and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="How fast, beside a bare baseline.")
+    parser.add_argument("paths", nargs="*", choices=[*BENCHMARKS, []], metavar="path", help=", ".join(BENCHMARKS))
+    parser.add_argument("--seconds", type=float, help="of load in each round of accept and poll")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md as well")
+    chosen = parser.parse_args()
+    begin = time.monotonic()
+    rows: list[Row] = []
+    notes: list[str] = []
+    with house() as place:
+        facts = report.machine(place)
+        for name in chosen.paths or BENCHMARKS:
+            found, said = _run(place, name, chosen.seconds)
+            rows += found
+            notes += said
+    print(report.table(rows))
+    print()
+    for note in (*notes, *facts):
+        print(f"- {note}")
+    print(f"\n{time.monotonic() - begin:.0f} s in all")
+    if chosen.write:
+        report.write(rows, notes, facts, shlex.join(["python -m bench", *sys.argv[1:]]))
+    return 0
+
+
+def _run(place: House, name: str, seconds: float | None) -> tuple[list[Row], list[str]]:
+    begin = time.monotonic()
+    print(f"{name} …", file=sys.stderr, flush=True)
+    options = {"seconds": seconds} if seconds and name in ("accept", "poll") else {}
+    found = BENCHMARKS[name](place, **options)
+    print(f"{name}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
+    print(report.table(found[0]), file=sys.stderr, flush=True)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
