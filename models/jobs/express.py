@@ -84,13 +84,13 @@ def _submission() -> Any:
     }
     price = bindparam("price", type_=BigInteger())
     # Were the key's first job found only by the INSERT, it would wait there for whoever is ending that job, who in turn
-    # waits for the slot: jobs are locked before slots.
+    # waits for the slot: jobs are locked before slots. Nor may this wait for the slot, and find out too late.
     known = exists().where(Job.user_id == value["user_id"], Job.idempotency_key == value["idempotency_key"])
     slot = (
         select(JobSlots.user_id)
         .where(JobSlots.user_id == value["user_id"], JobSlots.taken < bindparam("most_jobs", type_=BigInteger()))
         .where(~known)
-        .with_for_update(key_share=True)
+        .with_for_update(key_share=True, skip_locked=True)
         .cte("slot")
     )
     wallet = ledger.ready_wallet(slot, user_id=value["user_id"], kind=value["wallet"], amount=price)
@@ -104,7 +104,7 @@ def _submission() -> Any:
     }
     job = (
         postgresql.insert(Job)
-        .from_select(list(row), select(*row.values()).select_from(lot).where(lot.c.available >= price))
+        .from_select(list(row), select(*row.values()).select_from(lot).where(ledger.covers(lot, price)))
         .on_conflict_do_nothing(index_elements=[Job.user_id, Job.idempotency_key])
         .returning(Job.id, Job.user_id, Job.created_at, Job.expires_at)
         .cte("job")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, String, cast, insert, literal_column, or_, select, true, update
+from sqlalchemy import CTE, ColumnElement, String, and_, cast, exists, insert, literal_column, or_, select, true, update
 
 from models.database import now
 from models.ledger.moves import BURN_ORDER
@@ -26,7 +26,7 @@ def constant(word: str) -> ColumnElement[str]:
 def ready_wallet(after: CTE, *, user_id: Any, kind: Any, amount: Any) -> CTE:
     """Lock the wallet if it can pay `amount` with nothing due first: no debt, no expiry to do."""
     return (
-        select(Wallet.id, Wallet.available)
+        select(Wallet.id, Wallet.available, Wallet.held)
         .select_from(after)
         .join(Wallet, Wallet.user_id == after.c.user_id)
         .where(
@@ -44,7 +44,7 @@ def ready_wallet(after: CTE, *, user_id: Any, kind: Any, amount: Any) -> CTE:
 def first_lot(wallet: CTE) -> CTE:
     """Lock the lot that burns first."""
     return (
-        select(Lot.id, Lot.available)
+        select(Lot.id, Lot.available, Lot.held, Lot.spent, Lot.expired, Lot.clawed_back)
         .where(Lot.wallet_id == select(wallet.c.id).scalar_subquery(), Lot.usable)
         .order_by(*BURN_ORDER)
         .limit(1)
@@ -53,19 +53,36 @@ def first_lot(wallet: CTE) -> CTE:
     )
 
 
+def covers(lot: CTE, amount: Any) -> ColumnElement[bool]:
+    """Whether the lot has `amount`, now that it is locked and also as it was when the statement began.
+
+    An UPDATE of a row that has changed meanwhile first tries, and checks, its old version: one that had less then would
+    be refused by the CHECK before the new one is looked at.
+    """
+    began_with = exists().where(Lot.id == lot.c.id, Lot.available >= amount)
+    return and_(lot.c.available >= amount, began_with)
+
+
 def hold_from(lot: CTE, wallet: CTE, job: CTE, *, amount: Any) -> list[CTE]:
-    """Move `amount` from available to held in one lot and its wallet, for each row of `job`, and write it down."""
+    """Move `amount` from available to held in one lot and its wallet, for each row of `job`, and write it down.
+
+    The new values are worked out from the rows as they were locked, all of them: PostgreSQL checks constraints on what
+    it makes of the version that the statement saw at its start, before it finds that there is a newer one.
+    """
     of_lot = (
         update(Lot)
-        .where(Lot.id == _the_one(lot, job))
-        .values(available=Lot.available - amount, held=Lot.held + amount)
+        .where(Lot.id == lot.c.id, exists(select(job.c.id)))
+        .values(
+            available=lot.c.available - amount, held=lot.c.held + amount, spent=lot.c.spent, expired=lot.c.expired,
+            clawed_back=lot.c.clawed_back,
+        )
         .returning(Lot.id, Lot.wallet_id)
         .cte("held_lot")
-    )
+    )  # fmt: skip
     of_wallet = (
         update(Wallet)
-        .where(Wallet.id == _the_one(wallet, job))
-        .values(available=Wallet.available - amount, held=Wallet.held + amount)
+        .where(Wallet.id == wallet.c.id, exists(select(job.c.id)))
+        .values(available=wallet.c.available - amount, held=wallet.c.held + amount)
         .returning(Wallet.available)
         .cte("held_wallet")
     )
@@ -77,7 +94,10 @@ def hold_from(lot: CTE, wallet: CTE, job: CTE, *, amount: Any) -> list[CTE]:
 
 
 def settle_in_full(job: CTE, after: CTE) -> list[CTE]:
-    """Move all that `job` holds from held to spent, once `after` has a row, and write it down."""
+    """Move all that `job` holds from held to spent, once `after` has a row, and write it down.
+
+    Here the versions that the statement saw at its start do for the constraints: a running job's hold is in them.
+    """
     holds = (
         select(Transfer.wallet_id, Transfer.lot_id, Transfer.amount, Transfer.job_id)
         .join(job, job.c.id == Transfer.job_id)
@@ -107,11 +127,6 @@ def settle_in_full(job: CTE, after: CTE) -> list[CTE]:
         _ref(holds.c.job_id, Reason.settle, holds.c.lot_id), of_wallet.c.available, holds.c.job_id,
     ).select_from(holds.join(of_wallet, true()))  # fmt: skip
     return [of_wallet, of_lots, insert(Transfer).from_select(MOVED, moved).returning(Transfer.id).cte("transfer")]
-
-
-def _the_one(row: CTE, after: CTE) -> Any:
-    """The id of the one row, once `after` has one as well."""
-    return select(row.c.id).select_from(row.join(after, true())).scalar_subquery()
 
 
 def _words(source: Account, target: Account, reason: Reason) -> list[Any]:
