@@ -147,7 +147,7 @@ class Settings(BaseSettings):
     @field_validator("storage_url")
     @classmethod
     def _known_storage(cls, value: str) -> str:
-        if value and not urlsplit(value).path.startswith("/") or urlsplit(value).scheme not in ("", "file"):
+        if (value and not urlsplit(value).path.startswith("/")) or urlsplit(value).scheme not in ("", "file"):
             raise ValueError("expected file:///absolute/folder")
         return value
 

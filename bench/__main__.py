@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -37,6 +38,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="of load in each round of accept and poll")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md as well")
     chosen = parser.parse_args()
+    # Asked to stop, leave no server behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     begin = time.monotonic()
     rows: list[Row] = []
     notes: list[str] = []

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, LiteralString
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import psycopg
 
 PATIENCE_SECONDS = 180.0

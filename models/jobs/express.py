@@ -104,7 +104,7 @@ def _submission() -> Any:
     }
     job = (
         postgresql.insert(Job)
-        .from_select(list(row), select(*row.values()).select_from(lot).where(ledger.covers(lot, price)))
+        .from_select(list(row), select(*row.values()).select_from(lot).where(lot.c.available >= price))
         .on_conflict_do_nothing(index_elements=[Job.user_id, Job.idempotency_key])
         .returning(Job.id, Job.user_id, Job.created_at, Job.expires_at)
         .cte("job")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, String, and_, cast, exists, insert, literal_column, or_, select, true, update
+from sqlalchemy import CTE, ColumnElement, String, cast, exists, insert, literal_column, or_, select, true, update
 
 from models.database import now
 from models.ledger.moves import BURN_ORDER
@@ -51,16 +51,6 @@ def first_lot(wallet: CTE) -> CTE:
         .with_for_update(key_share=True)
         .cte("lot")
     )
-
-
-def covers(lot: CTE, amount: Any) -> ColumnElement[bool]:
-    """Whether the lot has `amount`, now that it is locked and also as it was when the statement began.
-
-    An UPDATE of a row that has changed meanwhile first tries, and checks, its old version: one that had less then would
-    be refused by the CHECK before the new one is looked at.
-    """
-    began_with = exists().where(Lot.id == lot.c.id, Lot.available >= amount)
-    return and_(lot.c.available >= amount, began_with)
 
 
 def hold_from(lot: CTE, wallet: CTE, job: CTE, *, amount: Any) -> list[CTE]:

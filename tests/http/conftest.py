@@ -53,7 +53,7 @@ class Caller:
 
     def post(self, path: str, body: Any = None, **headers: str) -> TestResponse:
         given = {} if body is None else {"json": body}
-        return self.client.post(path, headers={**self.headers, **headers}, **given)  # type: ignore[arg-type]
+        return self.client.post(path, headers={**self.headers, **headers}, **given)
 
     def submit(self, prompt: str = "hello", *, action: str = "chat", key: str | None = None) -> TestResponse:
         headers = {"Idempotency-Key": key} if key else {}

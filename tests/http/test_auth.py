@@ -73,7 +73,7 @@ def _forged(**changes: Any) -> str:
         pytest.param(lambda: _forged(exp=int(time.time()) - 1), id="expired"),
         pytest.param(lambda: _forged(key="some other key that is long enough"), id="other key"),
         pytest.param(lambda: _forged(iss="somebody"), id="other issuer"),
-        pytest.param(lambda: jwt.encode({"sub": "x"}, None, algorithm="none"), id="unsigned"),
+        pytest.param(lambda: jwt.encode({"sub": "x"}, "", algorithm="none"), id="unsigned"),
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/me", "/v1/jobs"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Barrier, BrokenBarrierError
 from typing import Any
@@ -12,15 +14,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from models import jobs
+from models import jobs, ledger
 from models.database import sessions
 from models.jobs import Ending, Order, Status
 from models.jobs.runs import end
 from tests.jobs import work
-from tests.jobs.work import LEASE, OUTPUTS, USAGE, an_order
+from tests.jobs.work import LEASE, OUTPUTS, USAGE, an_order, once
 from tests.ledger import books
-from tests.ledger.books import Sums
-from tests.races.starting_line import ROUNDS, Verb, race, tally
+from tests.ledger.books import Parts, Sums
+from tests.races.starting_line import PATIENCE_SECONDS, ROUNDS, Verb, race, tally
 
 NewUser = Callable[..., tuple[UUID, int]]
 pytestmark = pytest.mark.usefixtures("arena")
@@ -197,3 +199,26 @@ def test_two_sweeps_that_meet_the_same_users_do_not_block_each_other(
 
     monkeypatch.setattr("models.jobs.rescue.end", end_and_meet)
     assert race(rescue, jobs.expire_waiting) == [2, 2]
+
+
+def test_a_lot_that_grew_while_the_wallet_was_locked(new_user: NewUser) -> None:
+    """The statement began when the lot had less than the price, and gets its turn when it has more."""
+    user, wallet = new_user(100)
+    lot = books.lot(wallet, 50, ref="daily", hours=1)
+    work.submitted(user, price=1)
+    once(ledger.clawback, lot_id=lot, amount=30, ref="dispute:1")
+    with ThreadPoolExecutor(1) as other, sessions() as busy:
+        ledger.restore(busy, ref="dispute:1")
+        waiting = other.submit(once, jobs.submit, an_order(user, price=25))
+        wait_until_somebody_waits(busy)
+        busy.commit()
+        assert not waiting.result().replayed
+    assert (books.sums(wallet), books.parts(lot)) == (Sums(124, 26, 0), Parts(available=24, held=26))
+
+
+def wait_until_somebody_waits(session: Session) -> None:
+    """Return as soon as another transaction waits for a lock of this one."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+        assert time.monotonic() < until
+        time.sleep(0.01)

@@ -26,7 +26,7 @@ def _transfers(house: House, job: dict[str, Any]) -> list[tuple[str, int, int]]:
             text("SELECT reason, amount, balance_after FROM transfers WHERE job_id = :id ORDER BY id"), {"id": job_id}
         ).all()
     engine.dispose()
-    return [tuple(row) for row in rows]  # type: ignore[misc]
+    return [tuple(row) for row in rows]
 
 
 def test_a_job_is_done_and_charged_once(house: House) -> None:
