@@ -48,6 +48,10 @@ bench: .venv/.installed ## measure speed beside a bare baseline
 chaos: .venv/.installed ## kill, freeze and restart things at random, then prove that no credit was lost
 	@$(PY) -m chaos $(ARGS)
 
+.PHONY: mutants
+mutants: .venv/.installed ## take each guard out in turn and see the tests fail
+	@$(PY) -m tests.mutants $(ARGS)
+
 .venv/.installed: requirements.txt requirements-dev.txt constraints.txt
 	@test -n "$(PYTHON)" || { echo "Coinop needs Python 3.11 or newer; this machine's python3 is: $$(python3 --version \
 	2>&1 | tail -n 1). Install a newer one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }

@@ -55,7 +55,7 @@ class Load:
 
     @property
     def cost(self) -> float:
-        """Processor time for one answer, in microseconds: what a rate comes from, and steadier than it."""
+        """Processor time for one answer, in microseconds: what a rate comes from."""
         return self.processor / max(self.total, 1) * 1e6
 
     def percentile(self, percent: float) -> float:

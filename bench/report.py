@@ -25,7 +25,7 @@ INTRODUCTION = (
     "round with fresh processes and a fresh database; a ratio is the median of its rounds, with the lowest and the",
     "highest behind it, and more than 1 means that ours is faster or cheaper unless the target says otherwise. Rates",
     "of another machine will differ; the ratios should not by much. Processor time is that of the front door or the",
-    "worker with the database and the broker, and hardly depends on what else the machine does.",
+    "worker with the database and the broker. A busy machine blurs all of it, so the load at the start is noted.",
 )
 LIBRARIES = ("flask", "gunicorn", "sqlalchemy", "psycopg", "celery", "redis")
 
@@ -87,7 +87,7 @@ def machine(house: House) -> list[str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return [
         f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB; {platform.system()} {platform.release()}; "
-        f"a write with fsync takes {_fsync_ms():.2f} ms",
+        f"a write with fsync takes {_fsync_ms():.2f} ms; load average at the start {os.getloadavg()[0]:.1f}",
         f"PostgreSQL {server} on the same machine ({', '.join(durable)}); {broker_version} with its append-only file",
         f"Python {platform.python_version()}; " + ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
     ]

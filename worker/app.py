@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_init
 
@@ -15,6 +16,8 @@ from worker import relay, transport
 transport.repair()
 # It warns root of pickled messages, which could be code; ours are JSON only (celeryconfig.py).
 warnings.filterwarnings("ignore", category=SecurityWarning)
+# At every lost connection it explains, in seven lines, a choice that celeryconfig.py has made.
+warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
 
 app = Celery("coinop")
 app.config_from_object("celeryconfig")

@@ -40,10 +40,15 @@ def rescue_silent(session: Session, *, base_seconds: float) -> int:
         if job.status is Status.canceling:
             charge = job.held * job.cancel_charge // 100 if job.provider_request_id else 0
             end(session, job.id, Status.canceled, charge=charge, token=job.lease_token)
-        elif job.attempt >= job.max_attempts or job.too_late:
+        elif job.attempt >= job.max_attempts:
             end(
                 session, job.id, Status.failed, charge=0, token=job.lease_token, error_code="worker_lost",
                 error_message="The work was interrupted too often. Nothing was charged.",
+            )  # fmt: skip
+        elif job.too_late:
+            end(
+                session, job.id, Status.failed, charge=0, token=job.lease_token, error_code="deadline_passed",
+                error_message="The work was interrupted, and its deadline has passed. Nothing was charged.",
             )  # fmt: skip
         else:
             delay = 0.0 if job.attempt == 1 else backoff(job.attempt, base_seconds)

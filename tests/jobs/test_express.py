@@ -12,6 +12,7 @@ from sqlalchemy import inspect
 
 from models import jobs, ledger
 from models.database import sessions
+from models.errors import InsufficientCredits
 from models.jobs import Order, Snapshot, Status
 from models.jobs.express import complete_at_once, submit_at_once
 from models.jobs.runs import end
@@ -182,3 +183,11 @@ def test_completion_that_does_not_own_the_job_leaves_no_trace(user: UUID, why: s
     else:
         job_id = uuid4()
     assert not unchanged(complete_at_once, job_id=job_id, token=token, outputs=OUTPUTS, usage=USAGE)
+
+
+def test_a_wallet_that_says_it_has_less_than_its_lots_is_believed(user: UUID) -> None:
+    books.by_hand("UPDATE wallets SET available = 3")
+    with sessions() as session:
+        assert submit_at_once(session, an_order(user, price=4)) is None
+    with pytest.raises(InsufficientCredits), sessions() as session:
+        jobs.submit(session, an_order(user, price=4))
