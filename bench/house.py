@@ -91,14 +91,14 @@ def using(url: str) -> Iterator[None]:
     """Point the product in this process at a database."""
     os.environ["DATABASE_URL"] = url
     settings.cache_clear()
-    database.engine.cache_clear()
+    database._engine.cache_clear()
     try:
         yield
     finally:
         database.engine().dispose()
         del os.environ["DATABASE_URL"]
         settings.cache_clear()
-        database.engine.cache_clear()
+        database._engine.cache_clear()
 
 
 def service(name: str, environment: Mapping[str, str]) -> Service:

@@ -10,6 +10,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 from uuid import UUID, uuid4
 
 import pytest
@@ -40,6 +42,7 @@ from models import ledger, users  # noqa: E402
 from models.catalog import load, read_preset  # noqa: E402
 from models.database import sessions  # noqa: E402
 from models.ledger import Source  # noqa: E402
+from web import create_app  # noqa: E402
 from web.commands import upgrade  # noqa: E402
 
 
@@ -93,6 +96,14 @@ def database(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def app() -> Any:
+    """The front door of this process. Its relay is left out: it would empty the outbox under the other tests' eyes;
+    the tests of whole running Coinops have it."""
+    with mock.patch("web.relay.start"):
+        return create_app()
+
+
 @pytest.fixture
 def new_user() -> Callable[..., tuple[UUID, int]]:
     """Make a user with a wallet of `amount` bought credits; gives the ids of both."""
@@ -127,11 +138,11 @@ class _using:  # noqa: N801
     def __enter__(self) -> str:
         os.environ["DATABASE_URL"] = self.url
         settings.cache_clear()
-        db.engine.cache_clear()
+        db._engine.cache_clear()
         return self.url
 
     def __exit__(self, *_: object) -> None:
         db.engine().dispose()
         del os.environ["DATABASE_URL"]
         settings.cache_clear()
-        db.engine.cache_clear()
+        db._engine.cache_clear()

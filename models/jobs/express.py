@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from models import outbox
-from models.database import Json, now
+from models.database import Json, Prepared, now
 from models.jobs.orders import Order
 from models.jobs.snapshots import Snapshot, fresh
 from models.jobs.tables import Job, JobSlots, Status
@@ -39,44 +39,38 @@ def submit_at_once(session: Session, order: Order) -> Snapshot | None:
     if order.price == 0:
         return None
     message = wake_up(order.id, order.queue)
-    row = (
-        session.connection()
-        .execute(
-            _submission(),
-            {
-                **{f"order_{name}": getattr(order, name) for name in STORED_AS_ORDERED},
-                "order_request_digest": order.digest,
-                "price": order.price,
-                "wait": order.expires_in,
-                "most_jobs": order.concurrent_jobs,
-                "message_id": message.id,
-                "message_task": message.task,
-                "message_task_id": message.task_id,
-                "message_queue": message.queue,
-                "message_args": list(message.args),
-            },
-        )
-        .one_or_none()
+    row = _submission().one_or_none(
+        session,
+        **{f"order_{name}": getattr(order, name) for name in STORED_AS_ORDERED},
+        order_request_digest=order.digest,
+        price=order.price,
+        wait=order.expires_in,
+        most_jobs=order.concurrent_jobs,
+        message_id=message.id,
+        message_task=message.task,
+        message_task_id=message.task_id,
+        message_queue=message.queue,
+        message_args=list(message.args),
     )
     if row is None:
         return None
     outbox.staged(session, message)
-    return fresh(order, created_at=row.created_at, expires_at=row.expires_at)
+    created_at, expires_at = row
+    return fresh(order, created_at=created_at, expires_at=expires_at)
 
 
 def complete_at_once(
     session: Session, *, job_id: UUID, token: UUID, outputs: list[dict[str, Any]], usage: dict[str, int]
 ) -> bool:
     """Complete a running job that this attempt owns and charge all that it holds; False, and no trace, otherwise."""
-    row = session.connection().execute(
-        _completion(),
-        {"claimed_id": job_id, "claimed_token": token, "made_outputs": outputs, "made_usage": usage},
-    ).one_or_none()  # fmt: skip
+    row = _completion().one_or_none(
+        session, claimed_id=job_id, claimed_token=token, made_outputs=outputs, made_usage=usage
+    )
     return row is not None
 
 
 @cache
-def _submission() -> Any:
+def _submission() -> Prepared:
     value = {
         # Were a parameter called as a column is, SQLAlchemy would set that column in every UPDATE here.
         name: bindparam(f"order_{name}", type_=Job.__table__.c[name].type)
@@ -117,11 +111,11 @@ def _submission() -> Any:
         .cte("taken")
     )
     steps = [*ledger.hold_from(lot, wallet, job, amount=price), taken, outbox.staging(job)]
-    return select(job.c.created_at, job.c.expires_at).add_cte(*steps)
+    return Prepared(select(job.c.created_at, job.c.expires_at).add_cte(*steps))
 
 
 @cache
-def _completion() -> Any:
+def _completion() -> Prepared:
     job = (
         update(Job)
         .where(
@@ -151,4 +145,4 @@ def _completion() -> Any:
         .returning(JobSlots.user_id)
         .cte("slot")
     )
-    return select(job.c.id).add_cte(slot, *ledger.settle_in_full(job, slot))
+    return Prepared(select(job.c.id).add_cte(slot, *ledger.settle_in_full(job, slot)))

@@ -17,7 +17,7 @@ from sqlalchemy import Float, Uuid, and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from models import ledger, outbox, prices
-from models.database import is_postgresql, now
+from models.database import Prepared, is_postgresql, now
 from models.jobs.express import complete_at_once
 from models.jobs.tables import Job, JobSlots, Queue, Status
 from models.jobs.wakeups import wake_up
@@ -60,16 +60,17 @@ def claim(session: Session, job_id: UUID, *, lease_seconds: float) -> Claim | No
     One statement; commit it before any work. `lease_seconds` is how long the attempt may stay silent.
     """
     token = uuid4()
-    row = session.execute(
-        _claim(), {"claimed_id": job_id, "claimed_token": token, "lease": float(lease_seconds)}
-    ).one_or_none()
-    return Claim(job_id, token, *row) if row is not None else None
+    row = _claim().one_or_none(session, claimed_id=job_id, claimed_token=token, lease=float(lease_seconds))
+    if row is None:
+        return None
+    kind, queue, *rest = row
+    return Claim(job_id, token, Kind(kind), Queue(queue), *rest)
 
 
 @cache
-def _claim() -> Any:
+def _claim() -> Prepared:
     free = or_(Job.status == Status.queued, and_(Job.status == Status.running, Job.lease_until < now()))
-    return (
+    return Prepared(
         update(Job)
         .where(
             Job.id == bindparam("claimed_id", type_=Uuid()),

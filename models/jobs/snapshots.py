@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Select, Uuid, bindparam, select
 from sqlalchemy.orm import Session
 
+from models.database import Prepared
 from models.errors import Fault, InvalidInput, NotFound
 from models.jobs.orders import Order
 from models.jobs.tables import FINAL, Job, Status
@@ -41,6 +42,9 @@ class Snapshot:
     finished_at: datetime | None
     expires_at: datetime | None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status", Status(self.status))
+
     @property
     def final(self) -> bool:
         """Whether nothing about it can change any more."""
@@ -58,8 +62,10 @@ class Snapshot:
 _job = Job.__table__.c
 SHOWN = tuple(_job[name] for name in Snapshot.__dataclass_fields__)
 
-_ONE = select(*SHOWN).where(
-    _job.id == bindparam("job_id", type_=Uuid()), _job.user_id == bindparam("user_id", type_=Uuid())
+_ONE = Prepared(
+    select(*SHOWN).where(
+        _job.id == bindparam("job_id", type_=Uuid()), _job.user_id == bindparam("user_id", type_=Uuid())
+    )
 )
 
 
@@ -90,7 +96,7 @@ def fresh(order: Order, *, created_at: datetime, expires_at: datetime | None) ->
 
 def get(session: Session, *, user_id: UUID, job_id: UUID) -> Snapshot:
     """One job of this user. Raises `NotFound`, also for jobs of others. One indexed read, no lock."""
-    row = session.execute(_ONE, {"job_id": job_id, "user_id": user_id}).one_or_none()
+    row = _ONE.one_or_none(session, job_id=job_id, user_id=user_id)
     if row is None:
         raise NotFound("There is no such job.")
     return Snapshot(*row)

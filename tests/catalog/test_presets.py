@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from flask import Flask
 from sqlalchemy import func, select
 
 from config import ROOT
@@ -13,7 +14,6 @@ from models.catalog import CatalogVersion
 from models.database import sessions
 from models.errors import InvalidInput
 from models.kinds import INPUTS, Kind
-from web import create_app
 
 DEFAULT = (ROOT / "presets" / "default.toml").read_text()
 
@@ -43,7 +43,7 @@ def test_the_default_preset_has_an_action_of_every_kind() -> None:
     ],
 )
 def test_a_bad_preset_is_refused_whole_and_each_fault_named(
-    sqlite: str, tmp_path: Path, old: str, new: str, path: str
+    app: Flask, sqlite: str, tmp_path: Path, old: str, new: str, path: str
 ) -> None:
     file = tmp_path / "broken.toml"
     assert old in DEFAULT
@@ -52,16 +52,16 @@ def test_a_bad_preset_is_refused_whole_and_each_fault_named(
         catalog.read_preset(file)
     assert path in str(refused.value)
     before = _versions()
-    ended = create_app().test_cli_runner().invoke(args=["catalog", "load", str(file)])
+    ended = app.test_cli_runner().invoke(args=["catalog", "load", str(file)])
     assert ended.exit_code != 0
     assert path in ended.output
     assert "nothing was changed" in ended.output
     assert _versions() == before
 
 
-def test_loading_a_preset_again_changes_nothing(database: str, tmp_path: Path) -> None:
+def test_loading_a_preset_again_changes_nothing(app: Flask, database: str, tmp_path: Path) -> None:
     before = _versions()
-    run = create_app().test_cli_runner().invoke
+    run = app.test_cli_runner().invoke
     default = str(ROOT / "presets" / "default.toml")
     assert "unchanged: 8 actions" in run(args=["catalog", "load", default]).output
     assert _versions() == before

@@ -16,15 +16,9 @@ from models.audit import audit
 from models.database import sessions
 from models.jobs import Job
 from models.ledger import Transfer
-from web import create_app
 from web.catalog import shelf
 
 PASSWORD = "correct horse battery"
-
-
-@pytest.fixture(scope="session")
-def app(broker: str) -> Any:
-    return create_app()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
@@ -47,6 +47,13 @@ def run(machine: type[RuleBasedStateMachine]) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def require_all(saw: Mapping[str, int]) -> None:
+    """Fail if a situation that the rules are there for never came up: such sequences would prove less than they seem."""
+    print(dict(saw))
+    missed = [what for what, times in saw.items() if not times]
+    assert SEQUENCES < 200 or not missed, f"never seen in {SEQUENCES} sequences: {missed}"
 
 
 def clean_slate() -> None:
