@@ -19,6 +19,7 @@ import uuid_utils.compat as uuids
 from psycopg.types.json import Jsonb
 from sqlalchemy import (
     JSON,
+    URL,
     BigInteger,
     Connection,
     DateTime,
@@ -139,9 +140,10 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
     return _sqlite(url, pool_size)
 
 
-def _postgresql(url: str, pool_size: int) -> Engine:
+def _postgresql(url: str | URL, pool_size: int, **options: Any) -> Engine:
     return create_engine(
         url,
+        **options,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=30,
@@ -210,14 +212,19 @@ def sessions() -> Iterator[Session]:
 @contextmanager
 def readings() -> Iterator[Session]:
     """A session that only reads, one statement at a time, each seeing the latest; no transaction stays open."""
-    with Session(bind=_reading_engine(engine()), autoflush=False) as session:
+    with _making_engine:
+        reading = _reading_engine(_engine())
+    with Session(bind=reading, autoflush=False) as session:
         yield session
 
 
 @cache
 def _reading_engine(engine: Engine) -> Engine:
     if engine.dialect.name == "postgresql":
-        return engine.execution_options(isolation_level="AUTOCOMMIT")
+        # Connections of its own that are never in a transaction, so there is nothing to begin, end or reset.
+        return _postgresql(
+            engine.url, settings().database_pool, isolation_level="AUTOCOMMIT", pool_reset_on_return=None
+        )
     return engine.execution_options(reads_only=True)
 
 

@@ -50,8 +50,7 @@ def run(machine: type[RuleBasedStateMachine]) -> None:
 
 
 def require_all(saw: Mapping[str, int]) -> None:
-    """Fail if a situation that the rules are there for never came up: such sequences would prove less than they seem."""
-    print(dict(saw))
+    """Fail if a situation that the rules are there for never came up: such sequences prove less than they seem to."""
     missed = [what for what, times in saw.items() if not times]
     assert SEQUENCES < 200 or not missed, f"never seen in {SEQUENCES} sequences: {missed}"
 

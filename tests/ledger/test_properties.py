@@ -24,7 +24,8 @@ from tests.ledger.pure import PureBooks, PureClawback, PureJob, PureLot
 PEOPLE = ("ann", "bob")
 WALLETS = [("ann", "credits"), ("ann", "tokens"), ("bob", "credits")]
 wallets = st.sampled_from([0, 0, 0, 1, 2])
-amounts = st.integers(1, 12) | st.integers(1, 80)
+amounts = st.sampled_from([1, 3, 8, 13, 21, 34, 70])
+again = st.sampled_from([False, False, True])
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -33,10 +34,8 @@ class LedgerMachine(RuleBasedStateMachine):
     audit: sequences.QuickAudit
     saw: Counter[str]
 
-    lots = Bundle[PureLot]("lots")
     jobs = Bundle[PureJob]("jobs")
     clawbacks = Bundle[PureClawback]("clawbacks")
-    spends = Bundle[tuple[int, int, str]]("spends")
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,48 +50,36 @@ class LedgerMachine(RuleBasedStateMachine):
             }
             self.wallets = [ledger.open_wallet(session, user_id=people[name], kind=kind) for name, kind in WALLETS]
 
-    @initialize(target=lots)
-    def begin_with_something(self):  # type: ignore[no-untyped-def]
-        given = [(0, 60, None), (0, 30, 2), (1, 50, 1), (2, 50, None)]
-        return multiple(
-            *(self.grant(n, amount, Source.daily if hours else Source.purchase, hours) for n, amount, hours in given)
-        )
+    @initialize()
+    def begin_with_something(self) -> None:
+        for n, amount, hours in [(0, 60, None), (0, 30, 2), (1, 50, 1), (2, 50, None)]:
+            self.grant(n, amount, Source.daily if hours else Source.purchase, hours)
 
     def moment(self, hour: int | None) -> datetime | None:
         return None if hour is None else self.began + timedelta(hours=hour - self.pure.clock - 1)
 
     @rule(
-        target=lots,
         n=wallets,
-        amount=amounts,
+        amount=st.sampled_from([5, 20, 40, 90]),
         source=st.sampled_from([Source.purchase, Source.daily, Source.promo]),
         hours=st.none() | st.integers(-1, 4),
+        again=again,
     )
-    def grant(self, n: int, amount: int, source: Source, hours: int | None) -> PureLot:
+    def grant(self, n: int, amount: int, source: Source, hours: int | None, again: bool = False) -> None:
         ref, wallet = next(self.refs), self.wallets[n]
         expires = None if hours is None else self.pure.clock + hours
-        with sessions() as session:
-            lot_id = ledger.grant(
-                session, wallet_id=wallet, amount=amount, source=source, ref=ref, expires_at=self.moment(expires)
-            )
+        for _ in range(1 + again):
+            with sessions() as session:
+                lot_id = ledger.grant(
+                    session, wallet_id=wallet, amount=amount, source=source, ref=ref, expires_at=self.moment(expires)
+                )
         lot = PureLot(wallet, lot_id, ref, amount, source is Source.purchase, expires)
         owed = self.pure.debt(wallet)
         self.pure.grant(lot)
         self.saw["a grant that pays debt"] += owed > self.pure.debt(wallet)
-        return lot
 
-    @rule(lot=lots, more=st.integers(0, 1))
-    def grant_again(self, lot: PureLot, more: int) -> None:
-        with sessions() as session:
-            how = {"wallet_id": lot.wallet, "source": Source.promo, "ref": lot.ref}
-            if more:
-                with pytest.raises(LedgerError):
-                    ledger.grant(session, amount=lot.issued + more, **how)  # type: ignore[arg-type]
-            else:
-                assert ledger.grant(session, amount=lot.issued, **how) == lot.id  # type: ignore[arg-type]
-
-    @rule(target=jobs, n=wallets, amount=amounts)
-    def hold(self, n: int, amount: int):  # type: ignore[no-untyped-def]
+    @rule(target=jobs, n=wallets, amount=amounts, again=again)
+    def hold(self, n: int, amount: int, again: bool):  # type: ignore[no-untyped-def]
         job_id, wallet = uuid4(), self.wallets[n]
         rich = self.pure.usable(wallet) >= amount
         job = self.pure.hold(wallet, amount)
@@ -104,28 +91,32 @@ class LedgerMachine(RuleBasedStateMachine):
                 ledger.hold(session, wallet_id=wallet, amount=amount, job_id=job_id)
             self.check_figures(refused.value, wallet, amount)
             return multiple()
-        with sessions() as session:
-            ledger.hold(session, wallet_id=wallet, amount=amount, job_id=job_id)
+        for _ in range(1 + again):
+            with sessions() as session:
+                ledger.hold(session, wallet_id=wallet, amount=amount, job_id=job_id)
         self.ids[job] = job_id
         return job
 
-    @rule(job=jobs)
-    def hold_again(self, job: PureJob) -> None:
-        with sessions() as session:
-            ledger.hold(session, wallet_id=job.wallet, amount=job.held, job_id=self.ids[job])
-
-    @rule(job=jobs, percent=st.integers(0, 120))
-    def settle(self, job: PureJob, percent: int) -> None:
+    @rule(pick=st.integers(0, 9), percent=st.sampled_from([0, 0, 40, 80, 100]), again=again)
+    @precondition(lambda self: self.open_jobs())
+    def settle(self, pick: int, percent: int, again: bool) -> None:
+        job = self.open_jobs()[pick % len(self.open_jobs())]
         amount = job.held * percent // 100
-        if job.charged is None and amount <= job.held:
-            self.note_settlement(job, amount)
-        if job.charged != amount:
+        self.note_settlement(job, amount)
+        for _ in range(1 + again):
+            with sessions() as session:
+                done = ledger.settle(session, job_id=self.ids[job], amount=amount)
+            assert done == Outcome(charged=amount, released=job.held - amount)
+
+    @rule(job=jobs, more=st.integers(-3, 3))
+    def settle_wrongly(self, job: PureJob, more: int) -> None:
+        amount = job.held + more if job.charged is None else job.charged + more
+        if amount >= 0 and amount != job.charged and (job.charged is not None or amount > job.held):
             with pytest.raises(LedgerError), sessions() as session:
                 ledger.settle(session, job_id=self.ids[job], amount=amount)
-            return
-        with sessions() as session:
-            done = ledger.settle(session, job_id=self.ids[job], amount=amount)
-        assert done == Outcome(charged=amount, released=job.held - amount)
+
+    def open_jobs(self) -> list[PureJob]:
+        return [job for job in self.ids if job.charged is None]
 
     def note_settlement(self, job: PureJob, amount: int) -> None:
         expired, owed = sum(lot.expired for lot in self.pure.lots), self.pure.debt(job.wallet)
@@ -134,37 +125,24 @@ class LedgerMachine(RuleBasedStateMachine):
         self.saw["a release that expires"] += sum(lot.expired for lot in self.pure.lots) > expired
         self.saw["a release that pays debt"] += owed > self.pure.debt(job.wallet)
 
-    @rule(job=jobs)
-    def settle_again(self, job: PureJob) -> None:
-        if job.charged is not None:
-            with sessions() as session:
-                done = ledger.settle(session, job_id=self.ids[job], amount=job.charged)
-            assert done == Outcome(charged=job.charged, released=job.held - job.charged)
-
-    @rule(job=jobs)
-    def release(self, job: PureJob) -> None:
-        self.settle(job, 0)
-
-    @rule(target=spends, n=wallets, amount=amounts)
-    def spend(self, n: int, amount: int):  # type: ignore[no-untyped-def]
+    @rule(n=wallets, amount=amounts, again=again)
+    def spend(self, n: int, amount: int, again: bool) -> None:
         ref, wallet = next(self.refs), self.wallets[n]
         if not self.pure.spend(wallet, amount):
             with pytest.raises(InsufficientCredits) as refused, sessions() as session:
                 ledger.spend(session, wallet_id=wallet, amount=amount, ref=ref)
             self.check_figures(refused.value, wallet, amount)
-            return multiple()
-        with sessions() as session:
-            ledger.spend(session, wallet_id=wallet, amount=amount, ref=ref)
-        return wallet, amount, ref
+            return
+        for _ in range(1 + again):
+            with sessions() as session:
+                ledger.spend(session, wallet_id=wallet, amount=amount, ref=ref)
 
-    @rule(spent=spends)
-    def spend_again(self, spent: tuple[int, int, str]) -> None:
-        wallet, amount, ref = spent
-        with sessions() as session:
-            ledger.spend(session, wallet_id=wallet, amount=amount, ref=ref)
-
-    @rule(target=clawbacks, lot=lots, amount=amounts)
-    def clawback(self, lot: PureLot, amount: int):  # type: ignore[no-untyped-def]
+    @rule(
+        target=clawbacks, pick=st.integers(0, 9), used=st.booleans(), amount=st.sampled_from([3, 15, 40]), again=again
+    )  # fmt: skip
+    def clawback(self, pick: int, used: bool, amount: int, again: bool):  # type: ignore[no-untyped-def]
+        lots = [lot for lot in self.pure.lots if lot.spent or lot.held or not used] or self.pure.lots
+        lot = lots[pick % len(lots)]
         ref = next(self.refs)
         made = self.pure.clawback(lot, amount, ref)
         if made is None:
@@ -173,14 +151,11 @@ class LedgerMachine(RuleBasedStateMachine):
             return multiple()
         self.saw["a clawback with debt"] += made.debt > 0
         self.saw["a clawback that lets expired credits go"] += made.taken + made.debt < made.amount
-        self.clawback_again(made)
+        for _ in range(1 + again):
+            with sessions() as session:
+                row = ledger.clawback(session, lot_id=lot.id, amount=amount, ref=ref)
+            assert (row.taken, row.debt, row.paid) == (made.taken, made.debt, made.paid)
         return made
-
-    @rule(made=clawbacks)
-    def clawback_again(self, made: PureClawback) -> None:
-        with sessions() as session:
-            row = ledger.clawback(session, lot_id=made.lot.id, amount=made.amount, ref=made.ref)
-        assert (row.taken, row.debt, row.paid) == (made.taken, made.debt, made.paid)
 
     @rule(made=clawbacks)
     def restore(self, made: PureClawback) -> None:
