@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -26,6 +27,11 @@ from tests.ledger.pure import PureLot
 
 HALF_HOUR = 1800.0
 REFUSALS = {"reused": IdempotencyKeyReused, "slots": TooManyJobs, "credits": InsufficientCredits}
+SITUATIONS = [
+    "refused: reused", "refused: slots", "refused: credits", "a replay", "a price over several lots", "a second attempt",
+    "complete: completed", "complete: canceled", "complete: stale", "retry: requeued", "retry: failed", "retry: stale",
+    "a rescue", "an expired job", "a wake-up call",
+]  # fmt: skip
 people = st.integers(0, 1)
 
 
@@ -33,6 +39,7 @@ class JobMachine(RuleBasedStateMachine):
     """The product and the rules in `pure.py` live through the same things and must agree after each of them."""
 
     audit: sequences.QuickAudit
+    saw: Counter[str]
 
     lives = Bundle[Life]("lives")
     claims = Bundle[tuple[Life, Claim]]("claims")
@@ -93,12 +100,15 @@ class JobMachine(RuleBasedStateMachine):
         known = len(self.pure.lives)
         expected = self.pure.submit(order.id, self.wallets[n], price, most, wait, key, digest)
         if isinstance(expected, str):
+            self.saw[f"refused: {expected}"] += 1
             with pytest.raises(REFUSALS[expected]), sessions() as session:
                 jobs.submit(session, order)
             return multiple()
         with sessions() as session:
             made = jobs.submit(session, order)
         assert (made.job.id, made.replayed) == (expected.id, len(self.pure.lives) == known)
+        self.saw["a replay"] += made.replayed
+        self.saw["a price over several lots"] += expected.hold is not None and len(expected.hold.holds) > 1
         return multiple() if made.replayed else expected
 
     @rule(target=claims, life=lives)
@@ -111,6 +121,7 @@ class JobMachine(RuleBasedStateMachine):
         assert (made.attempt, made.held) == (life.attempt + 1, life.held)
         assert (made.provider_request_id is not None) == life.began
         self.pure.claim(life, made.token)
+        self.saw["a second attempt"] += made.attempt > 1
         return life, made
 
     @rule(owned=claims, percent=st.sampled_from([100, 100, 100, 60, 0, 130]))
@@ -121,6 +132,7 @@ class JobMachine(RuleBasedStateMachine):
         with sessions() as session:
             done = jobs.complete(session, claim, outputs=OUTPUTS, usage=USAGE, delivered_percent=percent)
         assert done == expected
+        self.saw[f"complete: {done}"] += 1
 
     @rule(owned=claims)
     def fail(self, owned: tuple[Life, Claim]) -> None:
@@ -136,6 +148,7 @@ class JobMachine(RuleBasedStateMachine):
         with sessions() as session:
             done = jobs.retry(session, claim, code="busy", message="later", base_seconds=1, retry_after=HALF_HOUR)
         assert done == expected
+        self.saw[f"retry: {done}"] += 1
 
     @rule(owned=claims, began=st.booleans())
     def cancel(self, owned: tuple[Life, Claim], began: bool) -> None:
@@ -171,19 +184,25 @@ class JobMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.pure.lives)
     def rescue(self) -> None:
         with sessions() as session:
-            assert jobs.rescue_silent(session, base_seconds=1_000.0) == self.pure.rescue()
+            rescued = jobs.rescue_silent(session, base_seconds=1_000.0)
+        assert rescued == self.pure.rescue()
+        self.saw["a rescue"] += rescued
 
     @rule()
     @precondition(lambda self: self.pure.lives)
     def expire_waiting(self) -> None:
         with sessions() as session:
-            assert jobs.expire_waiting(session) == self.pure.expire_waiting()
+            expired = jobs.expire_waiting(session)
+        assert expired == self.pure.expire_waiting()
+        self.saw["an expired job"] += expired
 
     @rule()
     @precondition(lambda self: self.pure.lives)
     def wake_again(self) -> None:
         with sessions() as session:
-            assert jobs.wake_again(session, Queue.generation) == self.pure.wake_again()
+            woken = jobs.wake_again(session, Queue.generation)
+        assert woken == self.pure.wake_again()
+        self.saw["a wake-up call"] += woken
 
     @rule()
     @precondition(lambda self: any(life.live for life in self.pure.lives))
@@ -218,5 +237,6 @@ MESSAGES = select(func.count()).select_from(Outbox)
 
 @pytest.mark.timeout(3600)
 def test_no_sequence_of_events_gives_a_job_two_outcomes_or_none(database: str) -> None:
-    JobMachine.audit = sequences.QuickAudit(audit)
+    JobMachine.audit, JobMachine.saw = sequences.QuickAudit(audit), Counter(dict.fromkeys(SITUATIONS, 0))
     sequences.run(JobMachine)
+    sequences.require_all(JobMachine.saw)
