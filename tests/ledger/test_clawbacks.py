@@ -115,6 +115,17 @@ def test_what_had_expired_is_let_go(wallet: int) -> None:
     assert books.sums(wallet) == Sums(0, 0, 10)
 
 
+def test_refunds_in_parts_owe_what_was_used_once_and_no_more(wallet: int) -> None:
+    lot = books.lot(wallet, 100, ref="a", hours=1)
+    twice(ledger.spend, wallet_id=wallet, amount=50, ref="x")
+    books.time_is_up(lot)
+    books.once(ledger.expire, wallet_id=wallet)
+    first = twice(ledger.clawback, lot_id=lot, amount=50, ref="refund:1")
+    second = twice(ledger.clawback, lot_id=lot, amount=50, ref="refund:2")
+    assert [(made.taken, made.debt) for made in (first, second)] == [(0, 50), (0, 0)]
+    assert books.sums(wallet) == Sums(0, 0, 50)
+
+
 def test_refunds_in_parts_never_ask_for_more_than_was_issued(wallet: int) -> None:
     lot = bought(wallet, 100, "a")
     twice(ledger.spend, wallet_id=wallet, amount=50, ref="x")
