@@ -8,7 +8,6 @@ tests run both ways and compare the rows.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -39,7 +38,7 @@ def submit_at_once(session: Session, order: Order) -> Snapshot | None:
     if order.price == 0:
         return None
     message = wake_up(order.id, order.queue)
-    row = _submission().one_or_none(
+    row = _SUBMISSION.one_or_none(
         session,
         **{f"order_{name}": getattr(order, name) for name in STORED_AS_ORDERED},
         order_request_digest=order.digest,
@@ -63,13 +62,12 @@ def complete_at_once(
     session: Session, *, job_id: UUID, token: UUID, outputs: list[dict[str, Any]], usage: dict[str, int]
 ) -> bool:
     """Complete a running job that this attempt owns and charge all that it holds; False, and no trace, otherwise."""
-    row = _completion().one_or_none(
+    row = _COMPLETION.one_or_none(
         session, claimed_id=job_id, claimed_token=token, made_outputs=outputs, made_usage=usage
     )
     return row is not None
 
 
-@cache
 def _submission() -> Prepared:
     value = {
         # Were a parameter called as a column is, SQLAlchemy would set that column in every UPDATE here.
@@ -114,7 +112,6 @@ def _submission() -> Prepared:
     return Prepared(select(job.c.created_at, job.c.expires_at).add_cte(*steps))
 
 
-@cache
 def _completion() -> Prepared:
     job = (
         update(Job)
@@ -146,3 +143,7 @@ def _completion() -> Prepared:
         .cte("slot")
     )
     return Prepared(select(job.c.id).add_cte(slot, *ledger.settle_in_full(job, slot)))
+
+
+_SUBMISSION = _submission()
+_COMPLETION = _completion()

@@ -9,7 +9,6 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -60,14 +59,13 @@ def claim(session: Session, job_id: UUID, *, lease_seconds: float) -> Claim | No
     One statement; commit it before any work. `lease_seconds` is how long the attempt may stay silent.
     """
     token = uuid4()
-    row = _claim().one_or_none(session, claimed_id=job_id, claimed_token=token, lease=float(lease_seconds))
+    row = _CLAIM.one_or_none(session, claimed_id=job_id, claimed_token=token, lease=float(lease_seconds))
     if row is None:
         return None
     kind, queue, *rest = row
     return Claim(job_id, token, Kind(kind), Queue(queue), *rest)
 
 
-@cache
 def _claim() -> Prepared:
     free = or_(Job.status == Status.queued, and_(Job.status == Status.running, Job.lease_until < now()))
     return Prepared(
@@ -93,6 +91,10 @@ def _claim() -> Prepared:
         )
         .execution_options(synchronize_session=False)
     )  # fmt: skip
+
+
+# Worked out when the module is loaded: a cold worker's first thousand threads would each do it for themselves.
+_CLAIM = _claim()
 
 
 def extend(session: Session, claims: Mapping[UUID, UUID], *, lease_seconds: float) -> dict[UUID, Status]:
