@@ -19,6 +19,8 @@ from models import database, jobs
 from models.catalog import Catalog, read_preset
 from models.database import SessionFactory
 from models.jobs import Order
+from models.plans import NOTHING
+from models.quotes import quote
 
 SMALL, LARGE = 1_000, 1_000_000
 TURNS = 40
@@ -158,10 +160,8 @@ def _take_turn(place: Place, catalog: Catalog, turn: int) -> None:
 
 
 def _order(catalog: Catalog, user_id: UUID) -> Order:
-    return jobs.order(
-        catalog, user_id=user_id, action="chat", raw_input={"prompt": stock.PROMPT}, max_attempts=4,
-        idempotency_key=uuid4().hex,
-    )  # fmt: skip
+    asked = quote(catalog, NOTHING, action="chat", raw_input={"prompt": stock.PROMPT})
+    return jobs.order(catalog, asked, user_id=user_id, max_attempts=4, idempotency_key=uuid4().hex)
 
 
 def _microseconds(verb: Callable[[Thing], None], given: Sequence[Thing]) -> float:

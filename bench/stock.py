@@ -16,6 +16,8 @@ from models.catalog import load, read_preset
 from models.database import SessionFactory, sessions
 from models.ledger import Source
 from models.outbox import GRACE_SECONDS
+from models.plans import NOTHING
+from models.quotes import quote
 from web import tokens
 from web.commands import upgrade
 
@@ -59,15 +61,9 @@ def product(house: House, *, queued: int = 0) -> Stock:
 def submit(owners: list[UUID], number: int) -> list[tuple[UUID, UUID]]:
     """Submit chat jobs by the product's own verb, many to a transaction; gives each job and its user."""
     catalog = read_preset(BENCH_PRESET)
+    asked = quote(catalog, NOTHING, action="chat", raw_input={"prompt": PROMPT})
     orders = [
-        jobs.order(
-            catalog,
-            user_id=owners[n % len(owners)],
-            action="chat",
-            raw_input={"prompt": PROMPT},
-            max_attempts=4,
-            idempotency_key=uuid4().hex,
-        )
+        jobs.order(catalog, asked, user_id=owners[n % len(owners)], max_attempts=4, idempotency_key=uuid4().hex)
         for n in range(number)
     ]
     for start in range(0, number, PER_TRANSACTION):

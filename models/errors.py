@@ -86,6 +86,45 @@ class InsufficientCredits(Refusal):
     title = "Not enough credits"
 
 
+class FeatureRequired(Refusal):
+    """The caller's plan lacks what the action requires. Members: `feature`, and `plans` that have it."""
+
+    status = 403
+    code = "feature_required"
+    title = "Your plan does not include this"
+
+
+class LimitReached(Refusal):
+    """The plan's limit of something is used up. Members: `name`, `limit`, `used`."""
+
+    status = 403
+    code = "limit_reached"
+    title = "Your plan does not include more of these"
+
+
+class TooManyRequests(Refusal):
+    """Something was done more often than its rate allows. Members: `limit`, `per_seconds`, `retry_after` in seconds."""
+
+    status = 429
+    code = "too_many_requests"
+    title = "Too often"
+
+
+class FairUseExceeded(TooManyRequests):
+    """What the plan calls unlimited was used more often than is fair."""
+
+    code = "fair_use_exceeded"
+    title = "More than fair use"
+
+
+class CodeNotGood(Refusal):
+    """A promotional code that cannot be redeemed, now or ever."""
+
+    status = 409
+    code = "code_not_good"
+    title = "This code cannot be redeemed"
+
+
 class IdempotencyKeyReused(Refusal):
     status = 422
     code = "idempotency_key_reused"

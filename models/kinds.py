@@ -1,18 +1,24 @@
 """Kinds: which code runs an action, and what each accepts as input.
 
 An action in the catalog names a kind; the kind fixes the shape of `input`. Unknown fields and wrong values are
-refused by name. Sizes are generous for people and small for abuse.
+refused by name. Sizes are generous for people and small for abuse. What a price may look at are the quantities of an
+input (whole numbers, given or estimated) and its choices (fields with a fixed set of values).
+
+`spend` is the kind that runs nothing: it charges for something the product does itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal
+from math import ceil
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.networks import HttpUrl, UrlConstraints
 
 from models.errors import InvalidInput
+from models.prices import Measured
 
 
 class Kind(StrEnum):
@@ -26,6 +32,18 @@ class Kind(StrEnum):
     lipsync = "lipsync"
 
 
+SPEND: Literal["spend"] = "spend"
+"""The kind of an action that runs no job."""
+
+AnyKind = Kind | Literal["spend"]
+
+CHARACTERS_PER_SECOND = 15
+"""How fast a text is spoken, to estimate how long it will take: 150 words a minute, the usual pace of an audiobook, at
+six characters a word with its space."""
+
+LONGEST_SECONDS = 600
+
+
 def _storable(text: str) -> str:
     if "\x00" in text:
         raise ValueError("must not contain the NUL character")
@@ -37,18 +55,61 @@ Prompt = Annotated[str, Words, AfterValidator(_storable)]
 SecureUrl = Annotated[HttpUrl, UrlConstraints(max_length=2_000, allowed_schemes=["https"])]
 
 
+def _once_each(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("expected each add-on once")
+    return names
+
+
+AddonName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,49}$")]
+Seconds = Annotated[int, Field(ge=1, le=LONGEST_SECONDS)]
+Reference = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_storable)
+]
+
+
 class Input(BaseModel):
-    """The input of one kind."""
+    """The input of one kind. `addons` are names out of the action's add-ons."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    kind: ClassVar[Kind]
+    kind: ClassVar[AnyKind]
+    quantities: ClassVar[tuple[str, ...]] = ()
+    """The names of what `measure` counts."""
+
+    addons: Annotated[tuple[AddonName, ...], Field(max_length=20), AfterValidator(_once_each)] = ()
+
+    @classmethod
+    def choices(cls) -> dict[str, Sequence[str]]:
+        """The fields with a fixed set of values, and these values."""
+        return {
+            name: tuple(str(value) for value in get_args(field.annotation))
+            for name, field in cls.model_fields.items()
+            if get_origin(field.annotation) is Literal
+        }
+
+    def measure(self) -> Measured:
+        """What a price may look at."""
+        chosen = {name: str(getattr(self, name)) for name in self.choices()}
+        return Measured({name: getattr(self, name) for name in self.quantities}, chosen)
+
+    def stored(self) -> dict[str, Any]:
+        """Plain JSON values, as a job keeps them and its provider sees them."""
+        values = self.model_dump(mode="json")
+        if not self.addons:
+            del values["addons"]
+        return values
 
 
 class ChatInput(Input):
     """A conversation or question to analyse; the answer comes with suggested replies."""
 
     kind = Kind.chat
+    quantities = ("characters",)
     prompt: Prompt
+
+    @property
+    def characters(self) -> int:
+        return len(self.prompt)
 
 
 class VisionInput(Input):
@@ -87,28 +148,67 @@ class VideoInput(Input):
     """A clip from words; `seconds` long."""
 
     kind = Kind.video
+    quantities = ("seconds",)
     prompt: Prompt
-    seconds: Annotated[int, Field(ge=1, le=600)] = 5
+    seconds: Seconds = 5
     resolution: Literal["720p", "1080p"] = "720p"
 
 
 class SpeechInput(Input):
-    """Spoken words."""
+    """Spoken words. How many `seconds` they will take is estimated from the text."""
 
     kind = Kind.speech
+    quantities = ("seconds", "characters")
     text: Prompt
     voice: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,40}$")] = "alloy"
 
+    @property
+    def characters(self) -> int:
+        return len(self.text)
+
+    @property
+    def seconds(self) -> int:
+        return ceil(len(self.text) / CHARACTERS_PER_SECOND)
+
 
 class LipsyncInput(Input):
-    """A face that speaks a recording."""
+    """A face that speaks the first `seconds` of a recording."""
 
     kind = Kind.lipsync
+    quantities = ("seconds",)
     image_url: SecureUrl
     audio_url: SecureUrl
+    seconds: Seconds = 10
 
 
-INPUTS: dict[Kind, type[Input]] = {
+class SpendInput(Input):
+    """Something the product does itself: `quantity` of it (minutes, tips), at the caller's `level`; `reference` is the
+    product's own name for what it was (a scenario, a companion)."""
+
+    kind = SPEND
+    quantities = ("quantity", "level")
+    quantity: Annotated[int, Field(ge=1, le=100_000)] = 1
+    level: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    reference: Reference | None = None
+
+
+class Options(BaseModel):
+    """What an action fixes about how its kind is done."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ChatOptions(Options):
+    """How thorough the analysis is and how many replies it suggests."""
+
+    depth: Literal["short", "long"] = "short"
+    replies: Annotated[int, Field(ge=1, le=10)] = 3
+
+
+OPTIONS: dict[str, type[Options]] = {Kind.chat: ChatOptions}
+"""The options of the kinds that have any."""
+
+INPUTS: dict[str, type[Input]] = {
     model.kind: model
     for model in (
         ChatInput,
@@ -119,16 +219,19 @@ INPUTS: dict[Kind, type[Input]] = {
         VideoInput,
         SpeechInput,
         LipsyncInput,
+        SpendInput,
     )
 }
 
 
-def parse_input(kind: Kind, raw: object) -> dict[str, Any]:
-    """Check `raw` against the kind's model and return it as plain JSON values.
-
-    Raises `InvalidInput`, each fault with its path under `input`.
-    """
+def parse_input(kind: AnyKind, raw: object) -> Input:
+    """Check `raw` against the kind's model. Raises `InvalidInput`, each fault with its path under `input`."""
     try:
-        return INPUTS[kind].model_validate(raw).model_dump(mode="json")
+        return INPUTS[kind].model_validate(raw)
     except ValidationError as error:
         raise InvalidInput.from_pydantic(error, under="input") from None
+
+
+def parse_options(kind: AnyKind, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Check an action's options, and return all of them as plain JSON values. Raises pydantic's `ValidationError`."""
+    return OPTIONS.get(kind, Options).model_validate(raw).model_dump(mode="json")

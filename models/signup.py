@@ -1,10 +1,10 @@
-"""Sign-up: an account, its wallets, and the credits that the catalog gives to new users."""
+"""Sign-up: an account, its wallets, and the credits and the plan that the catalog gives to new users."""
 
 from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from models import ledger, users
+from models import ledger, plans, users
 from models.catalog import Catalog
 from models.database import moment
 from models.ledger import Source
@@ -12,7 +12,7 @@ from models.users import User
 
 
 def sign_up(session: Session, catalog: Catalog, *, email: str, password_hash: str) -> User:
-    """Create an account with a wallet of every kind and the sign-up grants. Raises `EmailTaken`."""
+    """Create an account with a wallet of every kind, the grants and the plan of sign-up. Raises `EmailTaken`."""
     user = users.register(session, email=email, password_hash=password_hash)
     wallets = {kind: ledger.open_wallet(session, user_id=user.id, kind=kind) for kind in catalog.wallets}
     for number, given in enumerate(catalog.signup_grants):
@@ -23,5 +23,7 @@ def sign_up(session: Session, catalog: Catalog, *, email: str, password_hash: st
             source=Source.signup,
             ref=f"signup:{user.id}:{number}",
             expires_at=moment(session, plus=given.expires_days * 86_400) if given.expires_days else None,
+            details={"title": given.title},
         )
+    plans.plan_at_signup(session, catalog, user_id=user.id)
     return user

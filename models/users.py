@@ -8,7 +8,7 @@ from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import String, select
+from sqlalchemy import String, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.database import AwareDateTime, Base, insert_into, new_id, now
@@ -18,14 +18,19 @@ LONGEST_EMAIL = 254
 """Characters, the longest address that mail can carry (RFC 5321, section 4.5.3.1, less the angle brackets)."""
 
 
+DOTLESS = {"gmail.com": "gmail.com", "googlemail.com": "gmail.com"}
+"""Where dots in an address mean nothing, and the domain it is known by (support.google.com/mail/answer/7436150)."""
+
+
 class User(Base):
-    """One account. `email` is kept in lower case, so one mailbox is one account."""
+    """One account. `email` is kept in lower case; `verified_at` is when its owner was seen to have it."""
 
     __tablename__ = "users"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(String(LONGEST_EMAIL), unique=True)
     password_hash: Mapped[str] = mapped_column(String(200))
+    verified_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
     created_at: Mapped[datetime] = mapped_column(AwareDateTime, server_default=now())
 
 
@@ -48,6 +53,27 @@ def get(session: Session, user_id: UUID) -> User:
     if user is None:
         raise NotFound("This account does not exist any more.")
     return user
+
+
+def lock(session: Session, user_id: UUID) -> None:
+    """Wait for whoever else changes what this user has. Raises `NotFound` when the account is gone."""
+    if session.scalar(select(User.id).where(User.id == user_id).with_for_update(key_share=True)) is None:
+        raise NotFound("This account does not exist any more.")
+
+
+def verify(session: Session, user_id: UUID) -> bool:
+    """Note that the user's address is theirs, and say whether that is new."""
+    verified = update(User).where(User.id == user_id, User.verified_at.is_(None)).values(verified_at=now())
+    return session.scalar(verified.returning(User.id).execution_options(synchronize_session=False)) is not None
+
+
+def mailbox(email: str) -> str:
+    """The mailbox behind an address: without what comes after a plus, and without the dots where they mean nothing."""
+    local, _, domain = email.lower().rpartition("@")
+    local = local.partition("+")[0]
+    if domain in DOTLESS:
+        local, domain = local.replace(".", ""), DOTLESS[domain]
+    return f"{local}@{domain}"
 
 
 def find(session: Session, *, email: str) -> User | None:

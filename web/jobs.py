@@ -15,8 +15,8 @@ from models.database import readings, sessions
 from models.errors import NotFound
 from models.jobs import LONGEST_WAIT_SECONDS, MOST_PER_PAGE, Order, Snapshot, Status
 from web import tokens
-from web.catalog import shelf
 from web.problems import Problem
+from web.quotes import ask
 from web.requests import Body, idempotency_key
 from web.times import render_time
 from worker.storage import storage
@@ -152,13 +152,11 @@ def _render_output(here: str, index: int, output: dict[str, Any]) -> dict[str, A
 
 
 def _order(body: JobRequest, key: str | None = None) -> Order:
-    with readings() as session:
-        catalog = shelf.catalog(session)
+    catalog, asked = ask(body.action, body.input)
     return jobs.order(
         catalog,
+        asked,
         user_id=tokens.current_user_id(),
-        action=body.action,
-        raw_input=body.input,
         expires_in=body.expires_in,
         idempotency_key=key,
         max_attempts=settings().max_attempts,

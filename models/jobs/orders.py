@@ -1,19 +1,16 @@
-"""Orders: what a request to run an action amounts to, before anything is touched."""
+"""Orders: a quote on its way to become a job."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from models import prices
-from models.catalog import Action, Catalog
+from models.catalog import Catalog, Rate
 from models.database import new_id
 from models.jobs.tables import Queue
-from models.kinds import Kind, parse_input
-from models.prices import Part
+from models.kinds import Kind
+from models.quotes import Quote, must_run
 
 LONGEST_WAIT_SECONDS = 7 * 24 * 3600
 """The furthest `expires_in`: a job that nobody has started for a week is not wanted any more."""
@@ -23,8 +20,8 @@ LONGEST_WAIT_SECONDS = 7 * 24 * 3600
 class Order:
     """A request that can be run: its input checked, its price worked out.
 
-    `price` is in credits of `wallet`; `expires_in` is how many seconds the job may wait for its first attempt, None
-    for ever; `digest` tells whether two requests are the same.
+    `price` is in credits of `wallet`; `fair_use` is the rate under which it is free, if it is; `expires_in` is how many
+    seconds the job may wait for its first attempt, None for ever; `digest` tells whether two requests are the same.
     """
 
     id: UUID
@@ -34,8 +31,9 @@ class Order:
     queue: Queue
     wallet: str
     input: dict[str, Any]
-    parts: tuple[Part, ...]
+    breakdown: list[dict[str, Any]]
     price: int
+    fair_use: Rate | None
     cancel_charge: int
     concurrent_jobs: int
     max_attempts: int
@@ -43,43 +41,33 @@ class Order:
     idempotency_key: str | None
     digest: str
 
-    @property
-    def breakdown(self) -> list[dict[str, Any]]:
-        return [part.model_dump() for part in self.parts]
-
 
 def order(
     catalog: Catalog,
+    quote: Quote,
     *,
     user_id: UUID,
-    action: str,
-    raw_input: object,
     max_attempts: int,
     expires_in: int | None = None,
     idempotency_key: str | None = None,
 ) -> Order:
-    """Check a request against the catalog and price it. Raises `InvalidInput` naming each field at fault."""
-    offer: Action = catalog.action(action)
-    given = parse_input(offer.kind, raw_input)
-    parts = tuple(offer.price.estimate(offer.title, given))
+    """Make a quote an order of this user. Raises `InvalidInput` when its action runs no job."""
+    must_run(quote)
     return Order(
         id=new_id(),
         user_id=user_id,
-        action=action,
-        kind=offer.kind,
-        queue=Queue.generation,
-        wallet=offer.wallet,
-        input=given,
-        parts=parts,
-        price=prices.total(list(parts)),
-        cancel_charge=offer.cancel_charge,
+        action=quote.action,
+        kind=Kind(quote.kind),
+        queue=Queue.high if quote.priority else Queue.generation,
+        wallet=quote.wallet,
+        input=quote.input,
+        breakdown=quote.breakdown,
+        price=quote.price,
+        fair_use=quote.fair_use,
+        cancel_charge=quote.cancel_charge,
         concurrent_jobs=catalog.limits.concurrent_jobs,
         max_attempts=max_attempts,
         expires_in=expires_in,
         idempotency_key=idempotency_key,
-        digest=_digest(action, given, expires_in),
+        digest=quote.digest(expires_in),
     )
-
-
-def _digest(action: str, given: dict[str, Any], expires_in: int | None) -> str:
-    return hashlib.sha256(json.dumps([action, given, expires_in], sort_keys=True).encode()).hexdigest()

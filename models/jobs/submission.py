@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import insert, literal, select, update
 from sqlalchemy.orm import Session
 
-from models import ledger, outbox
+from models import ledger, outbox, plans, rates
 from models.database import insert_into, is_postgresql, now
 from models.errors import IdempotencyKeyReused, NotFound, TooManyJobs
 from models.jobs.express import submit_at_once
@@ -33,8 +33,9 @@ class Submission:
 def submit(session: Session, order: Order) -> Submission:
     """Accept an order: take a slot, hold its price, store the job, stage its wake-up. All of it, or nothing.
 
-    Locks the user's slots, then the wallet, then its lots. The same idempotency key with the same request returns
-    the first job. Raises `IdempotencyKeyReused` when the request differs, `TooManyJobs`, or `InsufficientCredits`.
+    Allowances that are due are granted first. Locks the user's slots, then the wallet, then its lots. The same
+    idempotency key with the same request returns the first job. Raises `IdempotencyKeyReused` when the request differs,
+    `TooManyJobs`, `FairUseExceeded`, or `InsufficientCredits`.
     """
     if is_postgresql(session):
         accepted = submit_at_once(session, order)
@@ -54,6 +55,9 @@ def _submit_step_by_step(session: Session, order: Order) -> Submission:
             limit=order.concurrent_jobs,
             retry_after=SLOT_RETRY_AFTER_SECONDS,
         )
+    if order.fair_use:
+        rates.count(session, user_id=order.user_id, name=f"free:{order.wallet}", rate=order.fair_use, fair_use=True)
+    plans.grant_due(session, user_id=order.user_id)
     wallet_id = ledger.open_wallet(session, user_id=order.user_id, kind=order.wallet)
     ledger.hold(session, wallet_id=wallet_id, amount=order.price, job_id=order.id)
     session.execute(update(JobSlots).where(JobSlots.user_id == order.user_id).values(taken=JobSlots.taken + 1))

@@ -13,8 +13,9 @@ taken wallet first, then its lots; a job's row, where one is involved, before bo
     restore    clawed_back → available    …and the money came back again
 """
 
+from models.ledger.batches import grant_page
 from models.ledger.clawbacks import clawback, restore
-from models.ledger.expiry import expire, wallets_due
+from models.ledger.expiry import expire, reset_next, wallets_due
 from models.ledger.moves import Outcome, grant, hold, release, settle, spend
 from models.ledger.tables import (
     MOST_CREDITS,
@@ -26,7 +27,15 @@ from models.ledger.tables import (
     Transfer,
     Wallet,
 )
-from models.ledger.wallets import Balance, balances, open_wallet, usable
+from models.ledger.wallets import (
+    Balance,
+    balances,
+    granted_under,
+    open_wallet,
+    usable,
+    wallet_ids,
+    wallets_to_reset,
+)
 
 __all__ = [
     "MOST_CREDITS",
@@ -43,12 +52,17 @@ __all__ = [
     "clawback",
     "expire",
     "grant",
+    "grant_page",
+    "granted_under",
     "hold",
     "open_wallet",
     "release",
+    "reset_next",
     "restore",
     "settle",
     "spend",
     "usable",
+    "wallet_ids",
     "wallets_due",
+    "wallets_to_reset",
 ]

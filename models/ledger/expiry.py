@@ -7,11 +7,13 @@ wallets that nobody touches. Credits held when their lot expires stay good for t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select, update
 from sqlalchemy.orm import Session
 
-from models.database import now
+from models.database import AwareDateTime, now
 from models.ledger.tables import Account, Lot, Reason, Wallet
 from models.ledger.transfers import transfer
 from models.ledger.wallets import locked
@@ -23,9 +25,11 @@ def expire(session: Session, *, wallet_id: int) -> int:
 
 
 def wallets_due(session: Session, *, limit: int, after: int = 0) -> Sequence[int]:
-    """Ids above `after` of wallets where something is due, a page of up to `limit`."""
+    """Ids above `after` of wallets where something expires, a page of up to `limit`. Where a reset is due as well,
+    the reset sees to it."""
+    reset = and_(Wallet.reset_at.is_not(None), Wallet.reset_at <= now())
     return session.scalars(
-        select(Wallet.id).where(Wallet.due_at <= now(), Wallet.id > after).order_by(Wallet.id).limit(limit)
+        select(Wallet.id).where(Wallet.due_at <= now(), ~reset, Wallet.id > after).order_by(Wallet.id).limit(limit)
     ).all()
 
 
@@ -50,13 +54,30 @@ def expire_locked(session: Session, wallet: Wallet) -> int:
             # A lot can expire in parts, as held credits come back later: the part begins where the last one ended.
             ref=f"lot:{lot.id}:expire:{lot.expired}",
         )
-    next_due = (
+    session.execute(update(Wallet).where(Wallet.id == wallet.id).values(due_at=_next_due(Wallet.__table__.c.reset_at)))
+    return sum(lot.available for lot in overdue)
+
+
+def reset_next(session: Session, *, wallet_id: int, at: datetime | None) -> None:
+    """Note when the next allowance comes into a wallet, or that none does. Locks the wallet."""
+    locked(session, wallet_id)
+    session.execute(
+        update(Wallet)
+        .where(Wallet.id == wallet_id)
+        .values(reset_at=at, due_at=_next_due(literal(at, AwareDateTime)))
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _next_due(reset_at: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The earlier of the wallet's next expiry and `reset_at`, where either may be missing."""
+    expiry = (
         select(func.min(Lot.expires_at))
-        .where(Lot.wallet_id == wallet.id, Lot.usable, Lot.expires_at.is_not(None))
+        .where(Lot.wallet_id == Wallet.id, Lot.usable, Lot.expires_at.is_not(None))
+        .correlate(Wallet)
         .scalar_subquery()
     )
-    session.execute(update(Wallet).where(Wallet.id == wallet.id).values(due_at=next_due))
-    return sum(lot.available for lot in overdue)
+    return case((or_(reset_at.is_(None), expiry < reset_at), expiry), else_=reset_at)
 
 
 def lot_falls_due(session: Session, wallet: Wallet, lot_id: int) -> None:

@@ -64,8 +64,9 @@ class Wallet(Base):
     """One user's credits of one kind.
 
     `available` and `held` are the sums of the same columns of its lots. `debt` is what refunds and lost disputes took
-    back but could not find; while it is above zero nothing new can be held or spent. `due_at` is when something next
-    falls due on this wallet (an expiry); a verb that touches the wallet after that does what is due first.
+    back but could not find; while it is above zero nothing new can be held or spent. `reset_at` is when the next
+    allowance comes, if any. `due_at` is when something next falls due on this wallet, an expiry or a reset; a verb
+    that touches the wallet after that does what is due first.
     """
 
     __tablename__ = "wallets"
@@ -74,6 +75,8 @@ class Wallet(Base):
         CheckConstraint("available >= 0", name="available_not_negative"),
         CheckConstraint("held >= 0", name="held_not_negative"),
         CheckConstraint("debt >= 0", name="debt_not_negative"),
+        # Whatever is looked for by `due_at` finds a reset as well.
+        CheckConstraint("reset_at IS NULL OR (due_at IS NOT NULL AND due_at <= reset_at)", name="reset_is_due"),
         Index(
             "ix_wallets_due_at",
             "due_at",
@@ -88,6 +91,7 @@ class Wallet(Base):
     available: Mapped[int] = mapped_column(BigId, server_default=ZERO)
     held: Mapped[int] = mapped_column(BigId, server_default=ZERO)
     debt: Mapped[int] = mapped_column(BigId, server_default=ZERO)
+    reset_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
     due_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
 
 
@@ -143,6 +147,12 @@ class Transfer(Base):
             "job_id",
             postgresql_where=text("job_id IS NOT NULL"),
             sqlite_where=text("job_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_transfers_wallet_id_released",
+            "wallet_id",
+            postgresql_where=text("reason = 'release'"),
+            sqlite_where=text("reason = 'release'"),
         ),
         Index(
             "ix_transfers_clawback_id",

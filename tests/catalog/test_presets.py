@@ -13,14 +13,15 @@ from models import catalog
 from models.catalog import CatalogVersion
 from models.database import sessions
 from models.errors import InvalidInput
-from models.kinds import INPUTS, Kind
+from models.kinds import INPUTS, SPEND, Kind
+from models.prices import FixedPrice
 
 DEFAULT = (ROOT / "presets" / "default.toml").read_text()
 
 
 def test_the_default_preset_has_an_action_of_every_kind() -> None:
     read = catalog.read_preset(ROOT / "presets" / "default.toml")
-    assert {action.kind for action in read.actions.values()} == set(Kind) == set(INPUTS)
+    assert {action.kind for action in read.actions.values()} == set(Kind) == set(INPUTS) - {SPEND}
 
 
 @pytest.mark.parametrize(
@@ -69,10 +70,10 @@ def test_loading_a_preset_again_changes_nothing(app: Flask, database: str, tmp_p
     other.write_text(DEFAULT.replace("amount = 5 }", "amount = 6 }"))
     assert "loaded: 8 actions" in run(args=["catalog", "load", str(other)]).output
     with sessions() as session:
-        assert catalog.current(session).actions["chat"].price.amount == 6
+        assert catalog.current(session).actions["chat"].price == FixedPrice(amount=6)
     assert "loaded: 8 actions" in run(args=["catalog", "load", default]).output
     with sessions() as session:
-        assert catalog.current(session).actions["chat"].price.amount == 5
+        assert catalog.current(session).actions["chat"].price == FixedPrice(amount=5)
 
 
 def _versions() -> int:

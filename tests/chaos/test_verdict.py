@@ -23,6 +23,8 @@ from models.database import sessions
 from models.jobs import Job, JobSlots, Status
 from models.ledger import Account, Reason, Transfer, Wallet
 from models.outbox import Outbox
+from models.plans import NOTHING
+from models.quotes import quote
 
 GRANTED = 100
 NOWHERE = Path("nowhere")
@@ -34,10 +36,8 @@ def accepted(database: str, new_user: Callable[..., tuple[UUID, int]]) -> UUID:
     user_id, _ = new_user(GRANTED)
     with sessions() as session:
         load(session, catalog := read_preset(settings().preset))
-        order = jobs.order(
-            catalog, user_id=user_id, action="chat", raw_input={"prompt": "hello"}, max_attempts=3,
-            idempotency_key="key",
-        )  # fmt: skip
+        asked = quote(catalog, NOTHING, action="chat", raw_input={"prompt": "hello"})
+        order = jobs.order(catalog, asked, user_id=user_id, max_attempts=3, idempotency_key="key")
         job_id = jobs.submit(session, order).job.id
         outbox.published(session, list(session.scalars(select(Outbox.id))))
     return job_id

@@ -17,7 +17,6 @@ from models.jobs import Claim, Job, JobSlots, Order, Queue, Snapshot, Submission
 from models.kinds import Kind
 from models.ledger import Clawback, Lot, Transfer, Wallet
 from models.outbox import Outbox
-from models.prices import Part
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -88,8 +87,9 @@ def an_order(
 ) -> Order:
     return Order(
         id=new_id(), user_id=user_id, action="image", kind=Kind.image, queue=Queue.generation, wallet=wallet,
-        input={"prompt": "a red fox"}, parts=(Part(label="Picture", amount=price),), price=price,
-        cancel_charge=cancel_charge, concurrent_jobs=at_once, max_attempts=attempts, expires_in=expires_in,
+        input={"prompt": "a red fox"}, breakdown=[{"label": "Picture", "amount": price}], price=price,
+        fair_use=None, cancel_charge=cancel_charge, concurrent_jobs=at_once, max_attempts=attempts,
+        expires_in=expires_in,
         idempotency_key=key, digest=digest,
     )  # fmt: skip
 

@@ -53,11 +53,11 @@ class FakeCall:
 
 
 def call_for(kind: Kind, **about: Any) -> FakeCall:
-    return FakeCall(kind, parse_input(kind, INPUTS[kind]), **about)
+    return FakeCall(kind, parse_input(kind, INPUTS[kind]).stored(), **about)
 
 
 def scripted(marker: str, *, kind: Kind = Kind.chat, **about: Any) -> FakeCall:
-    return FakeCall(kind, parse_input(kind, {**INPUTS[kind], "prompt": f"a red fox {marker}"}), **about)
+    return FakeCall(kind, parse_input(kind, {**INPUTS[kind], "prompt": f"a red fox {marker}"}).stored(), **about)
 
 
 def run(call: FakeCall, *, latency: float = 0.2, scripts: bool = True) -> Generation:

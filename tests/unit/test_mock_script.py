@@ -105,14 +105,14 @@ def test_markers_combine() -> None:
 @pytest.mark.parametrize("name", ["image_url", "audio_url"])
 def test_addresses_carry_markers(name: str, tail: str) -> None:
     raw = {**INPUTS[Kind.lipsync], name: f"https://files.example/{tail}"}
-    error = failure(FakeCall(Kind.lipsync, parse_input(Kind.lipsync, raw)))
+    error = failure(FakeCall(Kind.lipsync, parse_input(Kind.lipsync, raw).stored()))
     assert error.code == "provider_refused"
 
 
 @pytest.mark.parametrize("tail", ["[mock:latency=2.5].png", "%5Bmock%3Alatency%3D2.5%5D.png"])
 def test_addresses_carry_latency(tail: str) -> None:
     raw = {"image_url": f"https://files.example/{tail}"}
-    call = FakeCall(Kind.upscale, parse_input(Kind.upscale, raw))
+    call = FakeCall(Kind.upscale, parse_input(Kind.upscale, raw).stored())
     run(call)
     assert call.pauses == [2.5]
 

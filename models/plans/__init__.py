@@ -1,0 +1,34 @@
+"""Plans: which one a user has, in the version in which it was taken up, what it entitles to, and what it gives.
+
+`subscribing.py` takes up and ends plans, `entitlements.py` says what a plan lets its user do. Allowances are the
+credits a plan gives per day, week or cycle, each a lot of its own that ends with its period: granted lazily on the
+user's first touch in the period (`allowances.py`), so that correctness never waits for beat, and eagerly by beat, in
+batches (`batches.py`). `periods.py` knows the calendar.
+"""
+
+from models.plans.allowances import grant_due
+from models.plans.batches import grant_batch, users_to_reset
+from models.plans.entitlements import NOTHING, Entitlements, Held, entitlements
+from models.plans.periods import Window, months_after, window
+from models.plans.subscribing import end_overdue, overdue, plan_at_signup, subscribe, unsubscribe
+from models.plans.tables import Origin, Subscription
+
+__all__ = [
+    "NOTHING",
+    "Entitlements",
+    "Held",
+    "Origin",
+    "Subscription",
+    "Window",
+    "end_overdue",
+    "entitlements",
+    "grant_batch",
+    "grant_due",
+    "months_after",
+    "overdue",
+    "plan_at_signup",
+    "subscribe",
+    "unsubscribe",
+    "users_to_reset",
+    "window",
+]

@@ -1,0 +1,96 @@
+"""Granting the allowances of one user: when their time has come, or when the plan has changed.
+
+What is granted is keyed by wallet and period, so a period is granted once, whoever comes first: the user's own next
+request, or beat. Whoever missed periods gets the current one only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from models import catalog, ledger
+from models.catalog import Allowance, Period
+from models.database import moment
+from models.ledger import Source
+from models.plans.entitlements import Held, entitlements
+from models.plans.periods import Window, window
+
+SOURCES = {Period.daily: Source.daily, Period.weekly: Source.weekly, Period.cycle: Source.plan}
+
+TITLES = {Period.daily: "Daily allowance", Period.weekly: "Weekly allowance", Period.cycle: "Allowance"}
+
+
+def grant_due(session: Session, *, user_id: UUID) -> bool:
+    """Grant whatever allowances of this user are due, and say whether any were.
+
+    Cheap when nothing is due: one indexed read. Otherwise locks the wallets that are due, in their order. Again in the
+    same period it changes nothing.
+    """
+    due = ledger.wallets_to_reset(session, user_id=user_id)
+    if not due:
+        return False
+    _bring_up_to_date(session, user_id, due)
+    return True
+
+
+def begin(session: Session, *, user_id: UUID) -> None:
+    """Grant what the user's plan gives for the current periods, right after the plan was taken up or changed.
+
+    What an earlier plan gave in the same day or week counts: only the difference is added, and nothing is taken away.
+    Locks the wallets.
+    """
+    held = entitlements(session, user_id=user_id).held
+    kinds = {allowance.wallet for allowance in held.terms.allowances} if held else set()
+    for kind in sorted(kinds):
+        ledger.open_wallet(session, user_id=user_id, kind=kind)
+    _bring_up_to_date(session, user_id, ledger.wallet_ids(session, user_id=user_id).values())
+
+
+def _bring_up_to_date(session: Session, user_id: UUID, wallet_ids: Iterable[int]) -> None:
+    held = entitlements(session, user_id=user_id).held
+    kinds = {wallet_id: kind for kind, wallet_id in ledger.wallet_ids(session, user_id=user_id).items()}
+    reset, now = catalog.current(session).reset, moment(session)
+    for wallet_id in sorted(wallet_ids):
+        ledger.expire(session, wallet_id=wallet_id)
+        ends = []
+        for allowance in held.terms.allowances if held else ():
+            if held is None or allowance.wallet != kinds[wallet_id]:
+                continue
+            current = window(allowance.period, reset, now, anchor=held.started_at)
+            _top_up(session, wallet_id, held, allowance, current)
+            ends.append(current.ends_at)
+        ledger.reset_next(session, wallet_id=wallet_id, at=min(ends, default=None))
+
+
+def _top_up(session: Session, wallet_id: int, held: Held, allowance: Allowance, current: Window) -> None:
+    """Grant what is still missing of one allowance in one period."""
+    ref = ref_of(allowance.period, wallet_id=wallet_id, subscription_id=held.subscription_id, key=current.key)
+    granted = ledger.granted_under(session, wallet_id=wallet_id, ref=ref)
+    if granted >= allowance.amount:
+        return
+    ledger.grant(
+        session,
+        wallet_id=wallet_id,
+        amount=allowance.amount - granted,
+        source=SOURCES[allowance.period],
+        # A second lot in one period is the difference to a larger plan, and named by what it brings the total to.
+        ref=f"{ref}:to:{allowance.amount}" if granted else ref,
+        expires_at=None if allowance.rollover else current.ends_at,
+        details=details_of(allowance.period, held.plan),
+    )
+
+
+def details_of(period: Period, plan: str) -> dict[str, Any]:
+    """What a statement says of an allowance."""
+    return {"title": TITLES[period], "plan": plan}
+
+
+def ref_of(period: Period, *, wallet_id: int, subscription_id: int, key: str) -> str:
+    """The business fact that an allowance of one period is: `daily:<wallet>:<date>`, `cycle:<subscription>:…`."""
+    if period is Period.cycle:
+        return f"cycle:{subscription_id}:{wallet_id}:{key}"
+    return f"{period}:{wallet_id}:{key}"

@@ -1,0 +1,105 @@
+"""Spends: charges for what the product does itself, with no job: a minute of chat, a tip, a level skipped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models import ledger, plans, rates
+from models.catalog import Catalog
+from models.database import AwareDateTime, Base, BigId, Json, insert_into, new_id, now
+from models.errors import IdempotencyKeyReused
+from models.quotes import Quote, must_not_run
+
+RATE_NAME = "spends"
+
+
+class Spend(Base):
+    """One charge, with its price as it was sold. `charged` is in credits of `wallet`."""
+
+    __tablename__ = "spends"
+    __table_args__ = (
+        UniqueConstraint("user_id", "idempotency_key"),
+        CheckConstraint("charged >= 0", name="charged_not_negative"),
+        Index("ix_spends_user_id_id", "user_id", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    action: Mapped[str] = mapped_column(String(50))
+    wallet: Mapped[str] = mapped_column(String(50))
+    input: Mapped[dict[str, Any]] = mapped_column(Json)
+    breakdown: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    charged: Mapped[int] = mapped_column(BigId)
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    request_digest: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(AwareDateTime, server_default=now())
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A spend that was made, now or by an earlier request with the same idempotency key (`replayed`)."""
+
+    spend: Spend
+    replayed: bool
+
+
+def spend(
+    session: Session, catalog: Catalog, asked: Quote, *, user_id: UUID, idempotency_key: str | None = None
+) -> Receipt:
+    """Charge a quote. All of it, or nothing.
+
+    The same idempotency key with the same request returns the first spend. Locks the user's rate of spends, then the
+    wallet, then its lots. Raises `InvalidInput` when the action runs a job, `IdempotencyKeyReused` when the request
+    differs, `TooManyRequests`, `FairUseExceeded`, or `InsufficientCredits`.
+    """
+    must_not_run(asked)
+    made = session.scalar(
+        insert_into(session, Spend)
+        .values(
+            id=new_id(),
+            user_id=user_id,
+            action=asked.action,
+            wallet=asked.wallet,
+            input=asked.given,
+            breakdown=asked.breakdown,
+            charged=asked.price,
+            idempotency_key=idempotency_key,
+            request_digest=asked.digest(),
+        )
+        .on_conflict_do_nothing(index_elements=[Spend.user_id, Spend.idempotency_key])
+        .returning(Spend)
+    )
+    if made is None:
+        return Receipt(_made_before(session, asked, user_id, idempotency_key), replayed=True)
+    rates.count(session, user_id=user_id, name=RATE_NAME, rate=catalog.limits.spends)
+    if asked.fair_use:
+        rates.count(session, user_id=user_id, name=f"free:{asked.wallet}", rate=asked.fair_use, fair_use=True)
+    plans.grant_due(session, user_id=user_id)
+    if asked.price:
+        ledger.spend(
+            session,
+            wallet_id=ledger.open_wallet(session, user_id=user_id, kind=asked.wallet),
+            amount=asked.price,
+            ref=str(made.id),
+            details={"title": catalog.action(asked.action).title, "action": asked.action, **_reference(asked)},
+        )
+    return Receipt(made, replayed=False)
+
+
+def _reference(asked: Quote) -> dict[str, Any]:
+    return {"reference": asked.given["reference"]} if asked.given.get("reference") else {}
+
+
+def _made_before(session: Session, asked: Quote, user_id: UUID, idempotency_key: str | None) -> Spend:
+    earlier = session.execute(
+        select(Spend).where(Spend.user_id == user_id, Spend.idempotency_key == idempotency_key)
+    ).scalar_one()
+    if earlier.request_digest != asked.digest():
+        raise IdempotencyKeyReused("Idempotency-Key: this key came with another request before; use a new one.")
+    return earlier

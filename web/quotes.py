@@ -1,0 +1,22 @@
+"""What a request costs its caller: asked before a job, a spend, or just for the price."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models import plans
+from models.catalog import Catalog
+from models.database import readings
+from models.plans import NOTHING
+from models.quotes import Quote, quote
+from web import tokens
+from web.catalog import shelf
+
+
+def ask(action: str, raw_input: dict[str, Any]) -> tuple[Catalog, Quote]:
+    """The catalog and the quote by it for the caller's request. Raises as `quote` does."""
+    with readings() as session:
+        catalog = shelf.catalog(session)
+        # A product without plans has nothing to look up.
+        held = plans.entitlements(session, user_id=tokens.current_user_id()) if catalog.plans else NOTHING
+    return catalog, quote(catalog, held, action=action, raw_input=raw_input)
