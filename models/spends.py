@@ -17,10 +17,12 @@ from models.errors import IdempotencyKeyReused
 from models.quotes import Quote, must_not_run
 
 RATE_NAME = "spends"
+MOST_PER_PAGE = 100
 
 
 class Spend(Base):
-    """One charge, with its price as it was sold. `charged` is in credits of `wallet`."""
+    """One charge, with its price as it was sold. `charged` is in credits of `wallet`, whose `available` was
+    `balance_after` once it was made."""
 
     __tablename__ = "spends"
     __table_args__ = (
@@ -36,6 +38,7 @@ class Spend(Base):
     input: Mapped[dict[str, Any]] = mapped_column(Json)
     breakdown: Mapped[list[dict[str, Any]]] = mapped_column(Json)
     charged: Mapped[int] = mapped_column(BigId)
+    balance_after: Mapped[int] = mapped_column(BigId)
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     request_digest: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(AwareDateTime, server_default=now())
@@ -69,6 +72,7 @@ def spend(
             input=asked.given,
             breakdown=asked.breakdown,
             charged=asked.price,
+            balance_after=0,
             idempotency_key=idempotency_key,
             request_digest=asked.digest(),
         )
@@ -81,15 +85,27 @@ def spend(
     if asked.fair_use:
         rates.count(session, user_id=user_id, name=f"free:{asked.wallet}", rate=asked.fair_use, fair_use=True)
     plans.grant_due(session, user_id=user_id)
+    wallet_id = ledger.open_wallet(session, user_id=user_id, kind=asked.wallet)
     if asked.price:
         ledger.spend(
             session,
-            wallet_id=ledger.open_wallet(session, user_id=user_id, kind=asked.wallet),
+            wallet_id=wallet_id,
             amount=asked.price,
             ref=str(made.id),
             details={"title": catalog.action(asked.action).title, "action": asked.action, **_reference(asked)},
         )
+    made.balance_after = ledger.balances(session, user_id=user_id)[asked.wallet].available
+    session.flush()
     return Receipt(made, replayed=False)
+
+
+def page(session: Session, *, user_id: UUID, limit: int, after: UUID | None = None) -> tuple[list[Spend], UUID | None]:
+    """The user's spends, newest first, from just after the spend `after`; with the id to go on from, None at the end."""
+    query = select(Spend).where(Spend.user_id == user_id)
+    if after is not None:
+        query = query.where(Spend.id < after)
+    rows = session.scalars(query.order_by(Spend.id.desc()).limit(limit + 1)).all()
+    return list(rows[:limit]), rows[limit - 1].id if len(rows) > limit else None
 
 
 def _reference(asked: Quote) -> dict[str, Any]:

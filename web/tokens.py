@@ -68,6 +68,19 @@ def require_user() -> None:
     g.user_id = known[0]
 
 
+def admit_anybody() -> None:
+    """For `before_request` of what is open to all, and shows a caller with a token more. A bad token is refused."""
+    g.user_id = None
+    if request.headers.get("Authorization"):
+        require_user()
+
+
+def user_id_if_known() -> UUID | None:
+    """The user whose access token came with this request, if one did."""
+    user_id: UUID | None = g.user_id
+    return user_id
+
+
 def current_user_id() -> UUID:
     """The user whose access token came with this request."""
     user_id: UUID = g.user_id

@@ -137,6 +137,7 @@ def upgrade() -> None:
         sa.Column("input", JSON, nullable=False),
         sa.Column("breakdown", JSON, nullable=False),
         sa.Column("charged", BIG, nullable=False),
+        sa.Column("balance_after", BIG, nullable=False),
         sa.Column("idempotency_key", sa.String(length=255), nullable=True),
         sa.Column("request_digest", sa.String(length=64), nullable=False),
         sa.Column("created_at", MOMENT, server_default=clock, nullable=False),
@@ -156,6 +157,7 @@ def upgrade() -> None:
         sa.Column("billing", word("billing", "monthly", "yearly"), nullable=True),
         sa.Column("ref", sa.String(length=200), nullable=False),
         sa.Column("started_at", MOMENT, server_default=clock, nullable=False),
+        sa.Column("anchor_at", MOMENT, nullable=False),
         sa.Column("ends_at", MOMENT, nullable=True),
         sa.Column("ended_at", MOMENT, nullable=True),
         sa.CheckConstraint(

@@ -18,6 +18,7 @@ from models.database import moment
 from models.ledger import Source
 from models.plans.entitlements import Held, entitlements
 from models.plans.periods import Window, window
+from models.plans.tables import Origin
 
 SOURCES = {Period.daily: Source.daily, Period.weekly: Source.weekly, Period.cycle: Source.plan}
 
@@ -60,7 +61,7 @@ def _bring_up_to_date(session: Session, user_id: UUID, wallet_ids: Iterable[int]
         for allowance in held.terms.allowances if held else ():
             if held is None or allowance.wallet != kinds[wallet_id]:
                 continue
-            current = window(allowance.period, reset, now, anchor=held.started_at)
+            current = window(allowance.period, reset, now, anchor=held.anchor_at)
             _top_up(session, wallet_id, held, allowance, current)
             ends.append(current.ends_at)
         ledger.reset_next(session, wallet_id=wallet_id, at=min(ends, default=None))
@@ -68,7 +69,7 @@ def _bring_up_to_date(session: Session, user_id: UUID, wallet_ids: Iterable[int]
 
 def _top_up(session: Session, wallet_id: int, held: Held, allowance: Allowance, current: Window) -> None:
     """Grant what is still missing of one allowance in one period."""
-    ref = ref_of(allowance.period, wallet_id=wallet_id, subscription_id=held.subscription_id, key=current.key)
+    ref = _ref(held, allowance.period, wallet_id, current.key)
     granted = ledger.granted_under(session, wallet_id=wallet_id, ref=ref)
     if granted >= allowance.amount:
         return
@@ -89,8 +90,9 @@ def details_of(period: Period, plan: str) -> dict[str, Any]:
     return {"title": TITLES[period], "plan": plan}
 
 
-def ref_of(period: Period, *, wallet_id: int, subscription_id: int, key: str) -> str:
-    """The business fact that an allowance of one period is: `daily:<wallet>:<date>`, `cycle:<subscription>:…`."""
-    if period is Period.cycle:
-        return f"cycle:{subscription_id}:{wallet_id}:{key}"
-    return f"{period}:{wallet_id}:{key}"
+def _ref(held: Held, period: Period, wallet_id: int, key: str) -> str:
+    """The business fact that an allowance of one period is."""
+    if period is not Period.cycle:
+        return f"{period}:{wallet_id}:{key}"
+    cycles = "signup" if held.origin is Origin.signup else held.subscription_id
+    return f"cycle:{cycles}:{wallet_id}:{key}"

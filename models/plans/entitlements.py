@@ -26,6 +26,7 @@ class Held:
     origin: Origin
     billing: Billing | None
     started_at: datetime
+    anchor_at: datetime
     ends_at: datetime | None
 
 
@@ -75,7 +76,7 @@ _subscription, _version = Subscription.__table__.c, catalog.PlanVersion.__table_
 _OPEN = Prepared(
     select(
         _subscription.id, _version.plan, _version.id, _version.digest, _subscription.origin, _subscription.billing,
-        _subscription.started_at, _subscription.ends_at,
+        _subscription.started_at, _subscription.anchor_at, _subscription.ends_at,
     )
     .join_from(Subscription.__table__, catalog.PlanVersion.__table__, _version.id == _subscription.plan_version_id)
     .where(
@@ -91,7 +92,7 @@ def entitlements(session: Session, *, user_id: UUID) -> Entitlements:
     row = _OPEN.one_or_none(session, user_id=user_id)
     if row is None:
         return NOTHING
-    subscription_id, plan, plan_version_id, digest, origin, billing, started_at, ends_at = row
+    subscription_id, plan, plan_version_id, digest, origin, billing, started_at, anchor_at, ends_at = row
     return Entitlements(
         Held(
             subscription_id=subscription_id,
@@ -100,6 +101,7 @@ def entitlements(session: Session, *, user_id: UUID) -> Entitlements:
             origin=Origin(origin),
             billing=None if billing is None else Billing(billing),
             started_at=started_at,
+            anchor_at=anchor_at,
             ends_at=ends_at,
         )
     )

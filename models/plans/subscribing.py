@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from models import catalog, users
@@ -31,7 +32,7 @@ def subscribe(
 
     It takes the place of the plan the user has; the allowances of the current periods are granted at once. With
     `months` it ends by itself after so many, and the user falls back to the plan of sign-up. `ref` names the business
-    fact: the same one subscribes once. Locks the user, then the wallets. Raises `InvalidInput` naming `plan`.
+    fact: the same one subscribes once, and a user who has the very same for good keeps it as it is. Locks the user, then the wallets. Raises `InvalidInput` naming `plan`.
     """
     sold = catalog.current(session)
     if plan not in sold.plans:
@@ -40,17 +41,22 @@ def subscribe(
     earlier = session.scalar(select(Subscription.id).where(Subscription.ref == ref))
     if earlier is not None:
         return earlier
+    version = catalog.plan_version(session, plan, sold.plans[plan])
+    has_it = _open_as(session, user_id, version, billing) if months is None else None
+    if has_it is not None:
+        return has_it
     _end_open(session, user_id)
     began = moment(session)
     made = session.execute(
         insert_into(session, Subscription)
         .values(
             user_id=user_id,
-            plan_version_id=catalog.plan_version(session, plan, sold.plans[plan]),
+            plan_version_id=version,
             origin=origin,
             billing=billing,
             ref=ref,
             started_at=began,
+            anchor_at=_anchor_of_signup(session, user_id) or began if origin is Origin.signup else began,
             ends_at=months_after(began, months) if months else None,
         )
         .returning(Subscription.id)
@@ -93,6 +99,28 @@ def end_overdue(session: Session, *, user_id: UUID) -> None:
     )
     if session.scalar(still) is not None:
         unsubscribe(session, user_id=user_id)
+
+
+def _open_as(session: Session, user_id: UUID, plan_version_id: int, billing: Billing | None) -> int | None:
+    """The subscription that the user has open for good to this version, billed like this."""
+    return session.scalar(
+        select(Subscription.id).where(
+            Subscription.user_id == user_id,
+            Subscription.plan_version_id == plan_version_id,
+            Subscription.billing.is_(None) if billing is None else Subscription.billing == billing,
+            Subscription.ends_at.is_(None),
+            Subscription.ended_at.is_(None),
+        )
+    )
+
+
+def _anchor_of_signup(session: Session, user_id: UUID) -> datetime | None:
+    """Where the cycles of the user's plan of sign-up began, if it was ever given."""
+    return session.scalar(
+        select(func.min(Subscription.anchor_at)).where(
+            Subscription.user_id == user_id, Subscription.origin == Origin.signup
+        )
+    )
 
 
 def _end_open(session: Session, user_id: UUID) -> int | None:

@@ -25,8 +25,9 @@ class Origin(StrEnum):
 class Subscription(Base):
     """One user's time with one version of a plan, from `started_at` until `ended_at`; one at a time.
 
-    `ref` names the business fact that started it. `ends_at` is when it is over unless something happens before; cycles
-    are months counted from `started_at`.
+    `ref` names the business fact that started it. `ends_at` is when it is over unless something happens before. Cycles
+    are months counted from `anchor_at`: the start, but for the plan of sign-up, which counts on where it was left, or
+    everyone who falls back to it would get its credits anew.
     """
 
     __tablename__ = "subscriptions"
@@ -56,5 +57,6 @@ class Subscription(Base):
     billing: Mapped[Billing | None] = mapped_column(words(Billing, "billing"))
     ref: Mapped[str] = mapped_column(String(200))
     started_at: Mapped[datetime] = mapped_column(AwareDateTime, server_default=now())
+    anchor_at: Mapped[datetime] = mapped_column(AwareDateTime)
     ends_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(AwareDateTime)

@@ -1,0 +1,49 @@
+"""Packs: credits sold once. However a pack was paid for, this is how its credits arrive."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from models import ledger
+from models.catalog import Catalog, Pack
+from models.database import moment
+from models.errors import Fault, InvalidInput
+from models.ledger import Source
+
+
+def find(catalog: Catalog, name: str) -> Pack:
+    """The pack of this name. Raises `InvalidInput` naming the field `pack` when there is none."""
+    if name not in catalog.packs:
+        known = ", ".join(catalog.packs) or "none"
+        raise InvalidInput(Fault("pack", f"there is no such pack; this product has {known}"))
+    return catalog.packs[name]
+
+
+def fulfil(session: Session, catalog: Catalog, *, user_id: UUID, pack: str, ref: str) -> None:
+    """Give a user the credits of a pack that was paid for, and its bonus, each as a lot of its own.
+
+    `ref` names the payment: the same one is fulfilled once. Locks the wallets of the pack, in order of their ids.
+    Raises `InvalidInput` naming `pack`.
+    """
+    sold = find(catalog, pack)
+    expires_at = moment(session, plus=sold.expires_days * 86_400) if sold.expires_days else None
+    kinds = sorted({*sold.credits, *sold.bonus})
+    wallets = {ledger.open_wallet(session, user_id=user_id, kind=kind): kind for kind in kinds}
+    for wallet_id, kind in sorted(wallets.items()):
+        for amount, source, title, suffix in (
+            (sold.credits.get(kind), Source.purchase, sold.title, ""),
+            # A gift on top is used up before what was bought.
+            (sold.bonus.get(kind), Source.promo, f"{sold.title}: bonus", ":bonus"),
+        ):
+            if amount:
+                ledger.grant(
+                    session,
+                    wallet_id=wallet_id,
+                    amount=amount,
+                    source=source,
+                    ref=f"{ref}:{kind}{suffix}",
+                    expires_at=expires_at,
+                    details={"title": title, "pack": pack},
+                )
