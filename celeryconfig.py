@@ -85,6 +85,8 @@ beat_schedule = {
     "publish what a crash left in the outbox": _every(2.0, "maintenance.sweep_outbox"),
     "wake jobs whose message was lost": _every(5.0, "maintenance.wake_forgotten"),
     "expire credits": _every(60.0, "maintenance.expire_credits"),
+    "grant allowances": _every(_settings.allowance_seconds, "maintenance.grant_allowances"),
+    "end plans": _every(60.0, "maintenance.end_plans"),
     "forget old refresh tokens": _every(3600.0, "maintenance.forget_tokens"),
     "audit the books": _every(3600.0, "maintenance.audit"),
 }

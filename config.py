@@ -116,6 +116,9 @@ class Settings(BaseSettings):
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 4
     retry_base_seconds: Seconds = 2
 
+    # How often beat looks for allowances to grant; a user's own request never waits for it
+    allowance_seconds: Seconds = 60
+
     # The mock provider
     mock_latency_seconds: Annotated[float, Field(ge=0)] = 0.2
 

@@ -19,7 +19,7 @@ from models.outbox import GRACE_SECONDS
 from models.plans import NOTHING
 from models.quotes import quote
 from web import tokens
-from web.commands import upgrade
+from web.commands.database import upgrade
 
 USERS = 200
 CREDITS = 1_000_000_000

@@ -100,7 +100,7 @@ def spend(
 
 
 def page(session: Session, *, user_id: UUID, limit: int, after: UUID | None = None) -> tuple[list[Spend], UUID | None]:
-    """The user's spends, newest first, from just after the spend `after`; with the id to go on from, None at the end."""
+    """The user's spends, newest first, from just after `after`; with the id to go on from, None at the end."""
     query = select(Spend).where(Spend.user_id == user_id)
     if after is not None:
         query = query.where(Spend.id < after)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from config import settings
 from models import audit as books
-from models import jobs, ledger, outbox, refresh_tokens
+from models import jobs, ledger, outbox, plans, refresh_tokens
 from models.database import readings, sessions
 from models.jobs import Queue
 from worker import broker, relay
@@ -18,6 +18,9 @@ from worker.app import app
 log = structlog.get_logger(__name__)
 
 PAGE = 500
+
+GRANTING_SECONDS = 45.0
+"""How long one run may grant allowances: less than beat's period, so that runs do not pile up and take all threads."""
 
 
 @app.task(name="maintenance.rescue")
@@ -71,6 +74,27 @@ def expire_credits() -> None:
         if len(due) < PAGE:
             return
         last = due[-1]
+
+
+@app.task(name="maintenance.grant_allowances")
+def grant_allowances() -> None:
+    """Grant the allowances whose time has come; what the time of one run does not suffice for is the next one's."""
+    seen = plans.grant_all_due(sessions, seconds=GRANTING_SECONDS)
+    if seen:
+        log.info("allowances_granted", seen=seen)
+
+
+@app.task(name="maintenance.end_plans")
+def end_plans() -> None:
+    """End the plans that are past their end, each in a transaction of its own."""
+    while True:
+        with readings() as session:
+            overdue = plans.overdue(session, limit=PAGE)
+        for user_id in overdue:
+            with sessions() as session:
+                plans.end_overdue(session, user_id=user_id)
+        if len(overdue) < PAGE:
+            return
 
 
 @app.task(name="maintenance.forget_tokens")

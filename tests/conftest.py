@@ -43,7 +43,7 @@ from models.catalog import load, read_preset  # noqa: E402
 from models.database import sessions  # noqa: E402
 from models.ledger import Source  # noqa: E402
 from web import create_app  # noqa: E402
-from web.commands import upgrade  # noqa: E402
+from web.commands.database import upgrade  # noqa: E402
 
 
 def pytest_sessionfinish() -> None:

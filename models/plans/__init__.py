@@ -7,7 +7,7 @@ batches (`batches.py`). `periods.py` knows the calendar.
 """
 
 from models.plans.allowances import grant_due
-from models.plans.batches import grant_batch, users_to_reset
+from models.plans.batches import grant_all_due, grant_batch, users_to_reset
 from models.plans.entitlements import NOTHING, Entitlements, Held, entitlements
 from models.plans.periods import Window, months_after, window
 from models.plans.subscribing import end_overdue, overdue, plan_at_signup, subscribe, unsubscribe
@@ -22,6 +22,7 @@ __all__ = [
     "Window",
     "end_overdue",
     "entitlements",
+    "grant_all_due",
     "grant_batch",
     "grant_due",
     "months_after",

@@ -7,8 +7,11 @@ is busy with are left out: their own user, or the next batch, sees to them.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from math import inf
 from uuid import UUID
 
 from sqlalchemy import exists, select
@@ -18,12 +21,14 @@ from models import catalog, ledger
 from models.catalog import Period, PlanAllowance, PlanVersion
 from models.database import is_postgresql, moment, now
 from models.ledger import Wallet
-from models.plans.allowances import SOURCES, details_of
+from models.plans.allowances import SOURCES, details_of, grant_due
 from models.plans.periods import window
 from models.plans.tables import Subscription
 
 PAGE = 5_000
 """Wallets in one transaction: enough that the commit costs nothing, few enough that nobody waits for long."""
+
+STEPS_PAGE = 500
 
 
 def grant_batch(session: Session, *, limit: int = PAGE) -> int:
@@ -42,6 +47,32 @@ def users_to_reset(session: Session, *, limit: int, after: UUID | None = None) -
     if after is not None:
         due = due.where(Wallet.user_id > after)
     return session.scalars(due.distinct().order_by(Wallet.user_id).limit(limit)).all()
+
+
+def grant_all_due(transaction: Callable[[], AbstractContextManager[Session]], *, seconds: float = inf) -> int:
+    """Grant everything that is due, in as many transactions as it takes, for at most so many seconds.
+
+    Returns how many wallets and users were seen to. What is left over is still due the next time.
+    """
+    stop = time.monotonic() + seconds
+    seen = 0
+    while time.monotonic() < stop:
+        with transaction() as session:
+            found = grant_batch(session)
+        seen += found
+        if not found:
+            break
+    last = None
+    while time.monotonic() < stop:
+        with transaction() as session:
+            users = users_to_reset(session, limit=STEPS_PAGE, after=last)
+        for user_id in users:
+            with transaction() as session:
+                seen += grant_due(session, user_id=user_id)
+        if len(users) < STEPS_PAGE:
+            break
+        last = users[-1]
+    return seen
 
 
 def _grant(session: Session, period: Period, limit: int) -> int:

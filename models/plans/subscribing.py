@@ -32,7 +32,8 @@ def subscribe(
 
     It takes the place of the plan the user has; the allowances of the current periods are granted at once. With
     `months` it ends by itself after so many, and the user falls back to the plan of sign-up. `ref` names the business
-    fact: the same one subscribes once, and a user who has the very same for good keeps it as it is. Locks the user, then the wallets. Raises `InvalidInput` naming `plan`.
+    fact: the same one subscribes once, and a user who has the very same for good keeps it as it is. Locks the user,
+    then the wallets. Raises `InvalidInput` naming `plan`.
     """
     sold = catalog.current(session)
     if plan not in sold.plans:
