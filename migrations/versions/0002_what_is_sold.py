@@ -100,6 +100,7 @@ def upgrade() -> None:
         sa.Column("id", BIG, nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("code", sa.String(length=40), nullable=False),
+        sa.Column("given", JSON, nullable=False),
         sa.Column("created_at", MOMENT, server_default=clock, nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_redemptions_user_id_users")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_redemptions")),
