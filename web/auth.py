@@ -13,13 +13,13 @@ from config import settings
 from models import refresh_tokens, users
 from models.database import readings, sessions
 from models.errors import Unauthorized
-from models.ledger import balances
 from models.signup import sign_up
 from web import tokens
 from web.catalog import shelf
 from web.me import UserView, render_user
 from web.problems import Problem
 from web.requests import Body
+from web.wallets import owned
 
 api = APIBlueprint("auth", __name__, url_prefix="/v1/auth", abp_tags=[{"name": "auth"}])
 
@@ -42,6 +42,9 @@ class Credentials(Body):
 class NewAccount(Body):
     email: EmailStr
     password: Password
+    referral_code: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+        None, description="The code of the user who brought this one."
+    )
 
 
 class RefreshRequest(Body):
@@ -63,10 +66,11 @@ def signup(body: NewAccount) -> tuple[dict[str, Any], int]:
     with readings() as session:
         catalog = shelf.catalog(session)
     with sessions() as session:
-        user = sign_up(session, catalog, email=body.email, password_hash=password_hash)
+        user = sign_up(
+            session, catalog, email=body.email, password_hash=password_hash, referral_code=body.referral_code
+        )
         refresh_id = refresh_tokens.issue(session, user_id=user.id)
-        owned = balances(session, user_id=user.id)
-    return {**tokens.pair(user.id, refresh_id), "user": render_user(user, owned)}, 201
+    return {**tokens.pair(user.id, refresh_id), "user": render_user(user, owned(user.id))}, 201
 
 
 @api.post("/login", responses={200: TokenPair, 401: Problem, 422: Problem, 429: Problem})
@@ -77,8 +81,7 @@ def login(body: Credentials) -> dict[str, Any]:
     user = users.verify_password(user, body.password)
     with sessions() as session:
         refresh_id = refresh_tokens.issue(session, user_id=user.id)
-        owned = balances(session, user_id=user.id)
-    return {**tokens.pair(user.id, refresh_id), "user": render_user(user, owned)}
+    return {**tokens.pair(user.id, refresh_id), "user": render_user(user, owned(user.id))}
 
 
 @api.post("/refresh", responses={200: TokenPair, 401: Problem, 422: Problem, 429: Problem})

@@ -10,7 +10,7 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel, ConfigDict, Field
 
 from config import settings
-from models import jobs, ledger
+from models import jobs
 from models.database import readings, sessions
 from models.errors import NotFound
 from models.jobs import LONGEST_WAIT_SECONDS, MOST_PER_PAGE, Order, Snapshot, Status
@@ -19,6 +19,7 @@ from web.problems import Problem
 from web.quotes import ask
 from web.requests import Body, idempotency_key
 from web.times import render_time
+from web.wallets import owned
 from worker.storage import storage
 
 api = APIBlueprint("jobs", __name__, url_prefix="/v1/jobs", abp_tags=[{"name": "jobs"}], abp_security=[{"jwt": []}])
@@ -167,8 +168,8 @@ def _order(body: JobRequest, key: str | None = None) -> Order:
 def estimate(body: JobRequest) -> dict[str, Any]:
     """What would this job cost, and can I pay it? Nothing is held."""
     order = _order(body)
-    with readings() as session:
-        available = ledger.usable(session, user_id=order.user_id, kind=order.wallet)
+    balance = owned(order.user_id).get(order.wallet)
+    available = balance.usable if balance else 0
     return {
         "action": order.action,
         "wallet": order.wallet,

@@ -7,13 +7,14 @@ from typing import Any
 from flask_openapi import APIBlueprint
 from pydantic import BaseModel, Field
 
-from models import ledger, users
+from models import users
 from models.database import readings
 from models.ledger import Balance
 from models.users import User
 from web import tokens
 from web.problems import Problem
 from web.times import render_time
+from web.wallets import owned
 
 api = APIBlueprint("me", __name__, url_prefix="/v1", abp_tags=[{"name": "me"}], abp_security=[{"jwt": []}])
 api.before_request(tokens.require_user)
@@ -49,4 +50,4 @@ def show() -> dict[str, Any]:
     """Who am I, and how many credits do I have?"""
     with readings() as session:
         user = users.get(session, tokens.current_user_id())
-        return render_user(user, ledger.balances(session, user_id=user.id))
+    return render_user(user, owned(user.id))

@@ -22,6 +22,7 @@ from models.catalog.document import (
     Reset,
     SignupGrant,
     Unlimited,
+    WalletKind,
 )
 from models.catalog.presets import read_preset, write_preset
 from models.catalog.versions import (
@@ -56,6 +57,7 @@ __all__ = [
     "Shelf",
     "SignupGrant",
     "Unlimited",
+    "WalletKind",
     "changes",
     "current",
     "load",

@@ -17,6 +17,7 @@ from models.ledger.batches import grant_page
 from models.ledger.clawbacks import clawback, restore
 from models.ledger.expiry import expire, reset_next, wallets_due
 from models.ledger.moves import Outcome, grant, hold, release, settle, spend
+from models.ledger.statistics import Expiring, Overview, Usage, overviews
 from models.ledger.tables import (
     MOST_CREDITS,
     Account,
@@ -32,7 +33,6 @@ from models.ledger.wallets import (
     balances,
     granted_under,
     open_wallet,
-    usable,
     wallet_ids,
     wallets_to_reset,
 )
@@ -42,11 +42,14 @@ __all__ = [
     "Account",
     "Balance",
     "Clawback",
+    "Expiring",
     "Lot",
     "Outcome",
+    "Overview",
     "Reason",
     "Source",
     "Transfer",
+    "Usage",
     "Wallet",
     "balances",
     "clawback",
@@ -56,12 +59,12 @@ __all__ = [
     "granted_under",
     "hold",
     "open_wallet",
+    "overviews",
     "release",
     "reset_next",
     "restore",
     "settle",
     "spend",
-    "usable",
     "wallet_ids",
     "wallets_due",
     "wallets_to_reset",

@@ -26,6 +26,11 @@ class Balance:
     debt: int
     resets: bool = False
 
+    @property
+    def usable(self) -> int:
+        """How many credits could be held now: none while there is debt."""
+        return 0 if self.debt else self.available
+
 
 def open_wallet(session: Session, *, user_id: UUID, kind: str) -> int:
     """Return the id of the user's wallet of this kind, opening it on first use."""
@@ -79,9 +84,3 @@ def balances(session: Session, *, user_id: UUID) -> dict[str, Balance]:
         .order_by(Wallet.kind)
     )
     return {kind: Balance(int(available), held, debt, bool(resets)) for kind, available, held, debt, resets in rows}
-
-
-def usable(session: Session, *, user_id: UUID, kind: str) -> int:
-    """How many credits of one kind the user could hold now: none while there is debt. Locks nothing."""
-    balance = balances(session, user_id=user_id).get(kind)
-    return 0 if balance is None or balance.debt else balance.available

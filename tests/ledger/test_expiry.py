@@ -78,8 +78,6 @@ def test_overdue_credits_no_longer_count(wallet: int) -> None:
     books.lot(wallet, 20, ref="b", hours=-1)
     with sessions() as session:
         assert ledger.balances(session, user_id=user) == {"credits": Balance(available=10, held=0, debt=0)}
-        assert ledger.usable(session, user_id=user, kind="credits") == 10
-        assert ledger.usable(session, user_id=user, kind="tokens") == 0
 
 
 def test_held_credits_are_good_for_their_job(wallet: int) -> None:

@@ -1,0 +1,234 @@
+"""Transactions: a user's statement, read off the transfers that change what the user can use.
+
+A settlement only says what became of credits that had left before, so it is none. The amounts of the others, with
+their signs, add up to the balance of each wallet. Reading only; `models/ledger/` writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from models import ledger
+from models.jobs import Job
+from models.kinds import SPEND
+from models.ledger import Lot, Reason, Source, Transfer
+
+MOST_LOOKED_AT = 10_000
+"""Transfers of one wallet that one page looks through, so that a filter which fits nothing costs no more than that."""
+
+OUT_OF_ORDER = timedelta(days=1)
+"""How far the times of a wallet's transfers may go back while their ids go on. A transaction takes its time when it
+begins and its ids when it writes, milliseconds later; the rest is for clocks that were set back."""
+
+
+class Type(StrEnum):
+    """What a transaction is for its user."""
+
+    credit = "credit"
+    debit = "debit"
+    refund = "refund"
+    purchase = "purchase"
+    expiry = "expiry"
+    clawback = "clawback"
+
+
+TYPES = {
+    Reason.grant: Type.credit,
+    Reason.restore: Type.credit,
+    Reason.hold: Type.debit,
+    Reason.spend: Type.debit,
+    Reason.release: Type.refund,
+    Reason.expire: Type.expiry,
+    Reason.clawback: Type.clawback,
+}
+"""The type by reason; a grant of bought credits is a purchase instead."""
+
+CREDITED = (Reason.grant, Reason.restore, Reason.release)
+"""Why a balance grows; for the other reasons it shrinks."""
+
+GRANTED = {
+    Source.signup: "Sign-up credits",
+    Source.purchase: "Bought credits",
+    Source.plan: "Allowance",
+    Source.daily: "Daily allowance",
+    Source.weekly: "Weekly allowance",
+    Source.promo: "Promotional credits",
+    Source.referral: "Referral credits",
+    Source.admin: "Adjustment",
+}
+"""What a grant is called that has no title of its own."""
+
+CALLED = {
+    Reason.hold: "Job",
+    Reason.release: "Job",
+    Reason.spend: "Charge",
+    Reason.expire: "Expired",
+    Reason.clawback: "Taken back with a refund of money",
+    Reason.restore: "Given back with the money for it",
+}
+PAYS_DEBT = "Pays for credits that were taken back after they were spent"
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One change of what a user can use of one wallet: `amount` credits, below zero when they left.
+
+    `source` is where the lot came from that they went into or out of. `kind` is the kind of the job, or `spend`.
+    """
+
+    id: int
+    created_at: datetime
+    wallet: str
+    type: Type
+    amount: int
+    balance_after: int
+    action: str | None
+    kind: str | None
+    description: str
+    reason: Reason
+    source: Source
+    job_id: UUID | None
+    spend_id: UUID | None
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which transactions are asked for; None is all. `since` is included, `until` is not."""
+
+    wallet: str | None = None
+    type: Type | None = None
+    action: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    job_id: UUID | None = None
+
+
+def page(
+    session: Session, *, user_id: UUID, limit: int, after: int | None = None, wanted: Wanted | None = None
+) -> tuple[list[Transaction], int | None]:
+    """The user's transactions, newest first, from just after `after`; with the id to go on from, None at the end.
+
+    A page can be shorter than `limit`, or empty, before the end: where the filters let little through, looking goes on
+    with the next page. Each wallet is read by its index from where the last page ended, so a page costs the same
+    however long the history is. Locks nothing.
+    """
+    wanted = wanted or Wanted()
+    found: list[Transaction] = []
+    # Down to here every wallet has been looked through; what one of them has further down must wait for the others.
+    seen_down_to = 0
+    for kind, wallet_id in ledger.wallet_ids(session, user_id=user_id).items():
+        if wanted.wallet in (None, kind):
+            transactions, down_to = _of_wallet(session, wallet_id, kind, wanted, limit, after)
+            found += transactions
+            seen_down_to = max(seen_down_to, down_to)
+    shown = sorted((each for each in found if each.id >= seen_down_to), key=lambda each: each.id, reverse=True)
+    if len(shown) > limit:
+        return shown[:limit], shown[limit - 1].id
+    return shown, seen_down_to or None
+
+
+def _of_wallet(
+    session: Session, wallet_id: int, kind: str, wanted: Wanted, limit: int, after: int | None
+) -> tuple[list[Transaction], int]:
+    """Up to `limit` + 1 transactions of one wallet, and down to which id it was looked through; 0 is to the end."""
+    if wanted.job_id is not None:
+        # A job has a few transfers, and an index finds them wherever they are.
+        inside = select(Transfer).where(Transfer.job_id == wanted.job_id)
+    else:
+        inside = select(Transfer).where(Transfer.wallet_id == wallet_id)
+    if after is not None:
+        inside = inside.where(Transfer.id < after)
+    inside = inside.order_by(Transfer.id.desc()).limit(MOST_LOOKED_AT)
+    moved = aliased(Transfer, inside.subquery("moved"))
+    rows = session.execute(
+        select(moved, Lot.source, Job.action, Job.kind, Job.breakdown)
+        .join(Lot, Lot.id == moved.lot_id)
+        .outerjoin(Job, Job.id == moved.job_id)
+        .where(moved.wallet_id == wallet_id, moved.reason != Reason.settle, *_conditions(moved, wanted))
+        .order_by(moved.id.desc())
+        .limit(limit + 1)
+    ).all()
+    found = [_transaction(kind, *row) for row in rows]
+    if len(found) > limit:
+        return found, found[-1].id
+    return found, 0 if wanted.job_id is not None else _looked_down_to(session, wallet_id, wanted, after)
+
+
+def _looked_down_to(session: Session, wallet_id: int, wanted: Wanted, after: int | None) -> int:
+    """The id of the last transfer that a page can look at; 0 when nothing that is wanted can come after it."""
+    last = select(Transfer.id, Transfer.created_at).where(Transfer.wallet_id == wallet_id)
+    if after is not None:
+        last = last.where(Transfer.id < after)
+    row = session.execute(last.order_by(Transfer.id.desc()).offset(MOST_LOOKED_AT - 1).limit(1)).one_or_none()
+    if row is None or (wanted.since is not None and row.created_at < wanted.since - OUT_OF_ORDER):
+        return 0
+    return int(row.id)
+
+
+def _conditions(moved: type[Transfer], wanted: Wanted) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.since is not None:
+        conditions.append(moved.created_at >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(moved.created_at < wanted.until)
+    if wanted.action is not None:
+        charged = and_(moved.reason == Reason.spend, moved.details["action"].as_string() == wanted.action)
+        conditions.append(or_(Job.action == wanted.action, charged))
+    if wanted.type is not None:
+        bought = and_(moved.reason == Reason.grant, Lot.source == Source.purchase)
+        reasons = [reason for reason, type_ in TYPES.items() if type_ is wanted.type]
+        conditions.append(bought if wanted.type is Type.purchase else and_(moved.reason.in_(reasons), ~bought))
+    return conditions
+
+
+def _transaction(
+    wallet: str, moved: Transfer, source: Source, action: str | None, kind: str | None, breakdown: Any
+) -> Transaction:
+    details = dict(moved.details or {})
+    title = details.pop("title", None)
+    if moved.reason is Reason.spend:
+        action, kind = details.pop("action", None), SPEND
+    if breakdown:
+        title = breakdown[0]["label"]
+    bought = moved.reason is Reason.grant and source is Source.purchase
+    return Transaction(
+        id=moved.id,
+        created_at=moved.created_at,
+        wallet=wallet,
+        type=Type.purchase if bought else TYPES[moved.reason],
+        amount=moved.amount if moved.reason in CREDITED else -moved.amount,
+        balance_after=moved.balance_after,
+        action=action,
+        kind=kind,
+        description=title or _words(moved.reason, source, details),
+        reason=moved.reason,
+        source=source,
+        job_id=moved.job_id,
+        spend_id=_spend_id(moved),
+        metadata=details,
+    )
+
+
+def _words(reason: Reason, source: Source, details: dict[str, Any]) -> str:
+    """What a transaction is called that brings no title of its own."""
+    if reason is Reason.grant:
+        return GRANTED[source]
+    return PAYS_DEBT if reason is Reason.clawback and "because" in details else CALLED[reason]
+
+
+def _spend_id(moved: Transfer) -> UUID | None:
+    """The spend that a transfer belongs to: it is in its ref, `spend:<id>:<number>`."""
+    if moved.reason is not Reason.spend:
+        return None
+    try:
+        return UUID(moved.ref.split(":")[1])
+    except ValueError:
+        return None
