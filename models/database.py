@@ -95,6 +95,9 @@ class AwareDateTime(TypeDecorator[datetime]):
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 """A JSON document: jsonb on PostgreSQL, text on SQLite."""
 
+OrderedJson = JSON(none_as_null=True)
+"""A JSON document that keeps the order of its members, which jsonb does not; nothing inside can be searched for."""
+
 BigId = BigInteger().with_variant(Integer, "sqlite")
 """A growing key; SQLite only counts up on a column it calls INTEGER."""
 

@@ -213,6 +213,9 @@ def upgrade() -> None:
         postgresql_where=sa.text("reason = 'release'"),
         sqlite_where=sa.text("reason = 'release'"),
     )
+    if dialect == "postgresql":
+        # What is sold is shown in the order of the preset, which jsonb forgets.
+        op.execute("ALTER TABLE catalog_versions ALTER COLUMN document TYPE json")
     op.add_column("users", sa.Column("verified_at", MOMENT, nullable=True))
     # In one statement with its constraint, which SQLite can only add to a table together with a column.
     moment = {"postgresql": "timestamptz", "sqlite": "VARCHAR(26)"}[dialect]
@@ -238,5 +241,6 @@ def downgrade() -> None:
     op.drop_index("ix_transfers_wallet_id_released", "transfers")
     op.drop_column("users", "verified_at")
     if op.get_bind().dialect.name == "postgresql":
+        op.execute("ALTER TABLE catalog_versions ALTER COLUMN document TYPE jsonb")
         op.drop_column("wallets", "reset_at")
     # SQLite cannot drop a column that a constraint names; it stays, and harms nobody.

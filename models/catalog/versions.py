@@ -16,7 +16,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, String, UniqueConstraint, in
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.catalog.document import Catalog, Period, Plan
-from models.database import AwareDateTime, Base, BigId, Json, insert_into, now, words
+from models.database import AwareDateTime, Base, BigId, Json, OrderedJson, insert_into, now, words
 from models.errors import NotFound
 
 FRESH_SECONDS = 2.0
@@ -31,7 +31,7 @@ class CatalogVersion(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     name: Mapped[str] = mapped_column(String(50))
     digest: Mapped[str] = mapped_column(String(64))
-    document: Mapped[dict[str, Any]] = mapped_column(Json)
+    document: Mapped[dict[str, Any]] = mapped_column(OrderedJson)
     loaded_at: Mapped[datetime] = mapped_column(AwareDateTime, server_default=now())
 
 
@@ -64,7 +64,8 @@ class PlanAllowance(Base):
 def load(session: Session, catalog: Catalog) -> bool:
     """Make this catalog the current one and say whether that changed anything."""
     document = catalog.model_dump(mode="json")
-    digest = _digest(document)
+    # The order counts here: it is the order in which things are shown.
+    digest = _digest(document, sort_keys=False)
     for name, plan in catalog.plans.items():
         plan_version(session, name, plan)
     newest = session.scalar(select(CatalogVersion.digest).order_by(CatalogVersion.id.desc()).limit(1))
@@ -77,7 +78,7 @@ def load(session: Session, catalog: Catalog) -> bool:
 def plan_version(session: Session, name: str, plan: Plan) -> int:
     """The id of the version of a plan with exactly these terms, stored now if it is new."""
     terms = plan.model_dump(mode="json")
-    digest = _digest(terms)
+    digest = _digest(terms, sort_keys=True)
     statement = insert_into(session, PlanVersion).values(plan=name, digest=digest, terms=terms)
     made = session.scalar(
         statement.on_conflict_do_nothing(index_elements=[PlanVersion.plan, PlanVersion.digest]).returning(
@@ -141,5 +142,5 @@ class Shelf:
         self._looked_at = float("-inf")
 
 
-def _digest(document: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+def _digest(document: dict[str, Any], *, sort_keys: bool) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=sort_keys).encode()).hexdigest()
