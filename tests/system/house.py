@@ -61,6 +61,8 @@ class House:
     port: int = field(default_factory=free_port)
     flower_port: int = field(default_factory=free_port)
     broker_port: int = field(default_factory=free_port)
+    extra: dict[str, str] = field(default_factory=dict)
+    """Settings of this one, such as its PRESET, on top of the quick ones."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -77,6 +79,7 @@ class House:
             "PORT": str(self.port),
             "FLOWER_PORT": str(self.flower_port),
             "BROKER_PORT": str(self.broker_port),
+            **self.extra,
         }
 
     def start(self) -> None:
