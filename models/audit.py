@@ -1,4 +1,4 @@
-"""The audit: proof that credits are conserved and every job has one outcome, over the whole database."""
+"""The audit: proof that credits are conserved and every job and spend has one outcome, over the whole database."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from itertools import islice
 
 from sqlalchemy.orm import Session
 
+from models import spends
 from models.database import is_postgresql
 from models.jobs import audit as of_jobs
 from models.ledger import audit as of_ledger
@@ -21,5 +22,5 @@ def audit(session: Session) -> list[str]:
     """
     if is_postgresql(session):
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-    findings = [*of_ledger.findings(session), *of_jobs.findings(session)]
+    findings = [*of_ledger.findings(session), *of_jobs.findings(session), *spends.findings(session)]
     return list(islice(findings, MOST_FINDINGS))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, select
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, cast, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import ledger, plans, rates
 from models.catalog import Catalog
 from models.database import AwareDateTime, Base, BigId, Json, insert_into, new_id, now
 from models.errors import IdempotencyKeyReused
+from models.ledger import Reason, Transfer
 from models.quotes import Quote, must_not_run
 
 RATE_NAME = "spends"
@@ -106,6 +108,24 @@ def page(session: Session, *, user_id: UUID, limit: int, after: UUID | None = No
         query = query.where(Spend.id < after)
     rows = session.scalars(query.order_by(Spend.id.desc()).limit(limit + 1)).all()
     return list(rows[:limit]), rows[limit - 1].id if len(rows) > limit else None
+
+
+def findings(session: Session) -> Iterator[str]:
+    """Every spend whose transfers do not add up to what it says. Run it in a transaction with one snapshot."""
+    # The ref of a transfer has the id as people write it, SQLite keeps it without the dashes.
+    named = func.replace(func.substr(Transfer.ref, len("spend:") + 1, 36), "-", "")
+    sums = (
+        select(named.label("spend"), func.sum(Transfer.amount).label("moved"))
+        .where(Transfer.reason == Reason.spend)
+        .group_by(named)
+        .subquery()
+    )
+    for row in session.execute(
+        select(Spend.id, Spend.charged, sums.c.moved)
+        .outerjoin(sums, sums.c.spend == func.replace(cast(Spend.id, String), "-", ""))
+        .where(Spend.charged != func.coalesce(sums.c.moved, 0))
+    ):
+        yield f"spend {row.id} says {row.charged} were charged; its transfers say {row.moved or 0}"
 
 
 def _reference(asked: Quote) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from models import plans
+from models.audit import audit
 from models.database import moment, sessions
 from models.ledger import Transfer
 from models.outbox import Outbox
@@ -17,6 +18,7 @@ from models.rates import RateWindow
 from models.spends import Spend
 from tests.http.conftest import Caller
 from tests.http.selling import sell
+from tests.ledger import books
 
 Counts = Callable[[], tuple[int, int]]
 
@@ -178,3 +180,11 @@ def test_pages_of_spends_hold_each_once_and_only_ones_own(user: Caller, sign_up:
     assert seen == made[::-1]
     assert sign_up().get("/v1/spends").json == {"spends": [], "next": None}
     assert user.client.get("/v1/spends").status_code == 401
+
+
+def test_the_audit_notices_a_spend_that_was_never_paid(user: Caller) -> None:
+    made = user.post("/v1/spends", {"action": "tip", "input": {"quantity": 2}}).json or {}
+    books.by_hand("UPDATE spends SET charged = 3")
+    with sessions() as session:
+        assert audit(session) == [f"spend {made['id']} says 3 were charged; its transfers say 2"]
+    books.by_hand("UPDATE spends SET charged = 2")
