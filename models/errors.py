@@ -118,11 +118,19 @@ class FairUseExceeded(TooManyRequests):
 
 
 class CodeNotGood(Refusal):
-    """A promotional code that cannot be redeemed, now or ever."""
+    """A promotional code that cannot be redeemed, now or ever. Member: `why`."""
 
     status = 409
     code = "code_not_good"
     title = "This code cannot be redeemed"
+
+
+class ReferralRefused(Refusal):
+    """A code that this user cannot name as the one who brought them. Member: `why`."""
+
+    status = 409
+    code = "referral_refused"
+    title = "This code cannot have brought you"
 
 
 class IdempotencyKeyReused(Refusal):

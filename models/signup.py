@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from models import ledger, plans, users
+from models import ledger, plans, referrals, users
 from models.catalog import Catalog
 from models.database import moment
+from models.errors import Fault, InvalidInput
 from models.ledger import Source
 from models.users import User
 
 
-def sign_up(session: Session, catalog: Catalog, *, email: str, password_hash: str) -> User:
-    """Create an account with a wallet of every kind, the grants and the plan of sign-up. Raises `EmailTaken`."""
+def sign_up(
+    session: Session, catalog: Catalog, *, email: str, password_hash: str, referral_code: str | None = None
+) -> User:
+    """Create an account with a wallet of every kind, the grants and the plan of sign-up.
+
+    With a `referral_code` it is noted who brought the new user. Raises `EmailTaken`, `InvalidInput` naming
+    `referral_code`, or `ReferralRefused`.
+    """
+    if referral_code is not None and catalog.referral is None:
+        raise InvalidInput(Fault("referral_code", "this product does not reward bringing others"))
     user = users.register(session, email=email, password_hash=password_hash)
     wallets = {kind: ledger.open_wallet(session, user_id=user.id, kind=kind) for kind in catalog.wallets}
     for number, given in enumerate(catalog.signup_grants):
@@ -25,5 +34,7 @@ def sign_up(session: Session, catalog: Catalog, *, email: str, password_hash: st
             expires_at=moment(session, plus=given.expires_days * 86_400) if given.expires_days else None,
             details={"title": given.title},
         )
+    if referral_code is not None:
+        referrals.refer(session, catalog, user_id=user.id, code=referral_code, field="referral_code")
     plans.plan_at_signup(session, catalog, user_id=user.id)
     return user

@@ -12,7 +12,22 @@ from flask_openapi import Info, OpenAPI
 
 from config import settings
 from logs import set_up_logging
-from web import auth, catalog, commands, jobs, me, ops, problems, redemptions, requests, spends, tokens
+from web import (
+    auth,
+    catalog,
+    commands,
+    jobs,
+    me,
+    ops,
+    problems,
+    redemptions,
+    referrals,
+    requests,
+    spends,
+    tokens,
+    transactions,
+    wallets,
+)
 from worker import relay
 from worker.app import app as celery_app
 
@@ -45,7 +60,7 @@ def create_app() -> OpenAPI:
             origins=list(settings().cors_origins),
             expose_headers=["ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id"],
         )
-    for noun in (auth, me, catalog, jobs, spends, redemptions, ops):
+    for noun in (auth, me, catalog, wallets, transactions, jobs, spends, redemptions, referrals, ops):
         app.register_api(noun.api)
     # The UI finds the document beside itself; everybody else looks for it here.
     app.add_url_rule("/openapi.json", "openapi", lambda: app.api_doc)

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from models import promotions
+from models import promotions, referrals
 from models.database import sessions
+from models.errors import Refusal
 from models.promotions import PromotionUse
+from models.referrals import Referral
 from tests.http.offers import sell
 from tests.ledger import books
 from tests.ledger.books import Sums
@@ -53,3 +55,60 @@ def test_one_user_redeems_a_code_once(new_user: NewUser) -> None:
         assert books.sums(wallet) == Sums(9, 0, 0)
         with sessions() as session:
             assert session.scalars(select(PromotionUse.redeemed).where(PromotionUse.code == code)).one() == 1
+
+
+TERMS = {"wallet": "credits", "referrer": 30, "referred": 10, "on": "purchase", "cap": 3}
+
+
+def test_a_referral_is_rewarded_once(new_user: NewUser) -> None:
+    sold = sell(referral=TERMS)
+    for _ in range(ROUNDS):
+        (referrer, earns), (referred, gets) = new_user(), new_user()
+        with sessions() as session:
+            code = referrals.standing(session, sold, user_id=referrer).code
+            referrals.refer(session, sold, user_id=referred, code=code)
+
+        def reward(session: Session, user: UUID = referred) -> bool:
+            return referrals.reward(session, sold, user_id=user, on="purchase")
+
+        assert tally(race(*[reward] * 10)) == {"True": 1, "False": 9}
+        assert (books.sums(earns), books.sums(gets)) == (Sums(30, 0, 0), Sums(10, 0, 0))
+
+
+def test_a_referrer_is_rewarded_up_to_the_cap(new_user: NewUser) -> None:
+    sold = sell(referral=TERMS)
+    for _ in range(ROUNDS):
+        # The wallet of the referrer lies between those of the others, so that a wrong order of locks would show.
+        people = [new_user() for _ in range(11)]
+        referrer, earns = people.pop(5)
+        with sessions() as session:
+            code = referrals.standing(session, sold, user_id=referrer).code
+            for user, _ in people:
+                referrals.refer(session, sold, user_id=user, code=code)
+
+        def reward(user: UUID) -> Callable[[Session], bool]:
+            return lambda session: referrals.reward(session, sold, user_id=user, on="purchase")
+
+        assert tally(race(*[reward(user) for user, _ in people])) == {"True": 10}
+        assert books.sums(earns) == Sums(90, 0, 0)
+        assert {books.sums(wallet) for _, wallet in people} == {Sums(10, 0, 0)}
+
+
+def test_two_users_never_bring_each_other(new_user: NewUser) -> None:
+    sold = sell(referral=TERMS)
+    for _ in range(ROUNDS):
+        pair = [new_user()[0] for _ in range(2)]
+        with sessions() as session:
+            codes = [referrals.standing(session, sold, user_id=user).code for user in pair]
+
+        def refer(user: UUID, code: str) -> Callable[[Session], str]:
+            return lambda session: type(referrals.refer(session, sold, user_id=user, code=code)).__name__
+
+        results = race(*[refer(pair[0], codes[1]), refer(pair[1], codes[0])] * 5)
+        assert tally(results) == {"Referral": 1, "ReferralRefused": 9}
+        assert {each.members["why"] for each in results if isinstance(each, Refusal)} <= {
+            "each_other", "already_referred",
+        }  # fmt: skip
+        with sessions() as session:
+            both = select(func.count()).where(Referral.referred_id.in_(pair))
+            assert session.execute(both).scalar_one() == 1
