@@ -87,6 +87,7 @@ beat_schedule = {
     "expire credits": _every(60.0, "maintenance.expire_credits"),
     "grant allowances": _every(_settings.allowance_seconds, "maintenance.grant_allowances"),
     "end plans": _every(60.0, "maintenance.end_plans"),
+    "tell whose credits expire soon": _every(3600.0, "maintenance.notice_expiring"),
     "forget old refresh tokens": _every(3600.0, "maintenance.forget_tokens"),
     "audit the books": _every(3600.0, "maintenance.audit"),
 }

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, and_, or_, select, text
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import AwareDateTime, Base, BigId, Json, now, words
+from models import pages
+from models.catalog import Catalog
+from models.database import AwareDateTime, Base, BigId, Json, insert_into, now, words
+from models.ledger import LASTING, Lot, Wallet
+
+DAY_SECONDS = 86_400
 
 
 class Topic(StrEnum):
@@ -31,3 +36,59 @@ class Notice(Base):
     ref: Mapped[str] = mapped_column(String(200))
     details: Mapped[dict[str, Any]] = mapped_column(Json)
     created_at: Mapped[datetime] = mapped_column(AwareDateTime, server_default=now())
+
+
+class Bookmark(NamedTuple):
+    """How far a walk through the expiring lots has come."""
+
+    expires_at: datetime
+    lot_id: int
+
+
+def notice_expiring(
+    session: Session, catalog: Catalog, *, limit: int, after: Bookmark | None = None
+) -> tuple[int, Bookmark | None]:
+    """Tell the owners of up to `limit` lots that credits expire within the days their kind of wallet says ahead.
+
+    Lots of a day or a week come and go by design and are not told. Again tells nobody twice. Returns how many notices
+    are new, and where to go on from, None at the end. Locks nothing.
+    """
+    soon = [
+        and_(Wallet.kind == kind, Lot.expires_at <= now(wallet.notice_days * DAY_SECONDS))
+        for kind, wallet in catalog.wallets.items()
+    ]
+    longest = max(wallet.notice_days for wallet in catalog.wallets.values())
+    query = (
+        select(Lot.id, Lot.available, Lot.expires_at, Wallet.user_id, Wallet.kind)
+        .join(Wallet, Wallet.id == Lot.wallet_id)
+        .where(text(LASTING), Lot.expires_at > now(), Lot.expires_at <= now(longest * DAY_SECONDS), or_(*soon))
+        .order_by(Lot.expires_at, Lot.id)
+        .limit(limit)
+    )
+    if after is not None:
+        later_at_once = and_(Lot.expires_at == after.expires_at, Lot.id > after.lot_id)
+        query = query.where(Lot.expires_at >= after.expires_at, or_(Lot.expires_at > after.expires_at, later_at_once))
+    lots = session.execute(query).all()
+    if not lots:
+        return 0, None
+    told = insert_into(session, Notice).values(
+        [
+            {
+                "user_id": lot.user_id,
+                "topic": Topic.credits_expiring,
+                "ref": f"expiring:{lot.id}",
+                "details": {
+                    "wallet": lot.kind, "amount": lot.available, "expires_at": lot.expires_at.isoformat(),
+                },
+            }
+            for lot in lots
+        ]
+    )  # fmt: skip
+    new = session.scalars(told.on_conflict_do_nothing(index_elements=[Notice.ref]).returning(Notice.id)).all()
+    return len(new), Bookmark(lots[-1].expires_at, lots[-1].id) if len(lots) == limit else None
+
+
+def told(session: Session, *, user_id: UUID, limit: int, after: int | None = None) -> tuple[list[Notice], int | None]:
+    """What the user was told, newest first, from just after `after`; with the id to go on from, None at the end."""
+    query = select(Notice).where(Notice.user_id == user_id)
+    return pages.newest_first(session, query, Notice.id, limit=limit, after=after)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from config import settings
 from models import audit as books
-from models import jobs, ledger, outbox, plans, refresh_tokens
+from models import catalog, jobs, ledger, notices, outbox, plans, refresh_tokens
 from models.database import readings, sessions
 from models.jobs import Queue
 from worker import broker, relay
@@ -95,6 +95,20 @@ def end_plans() -> None:
                 plans.end_overdue(session, user_id=user_id)
         if len(overdue) < PAGE:
             return
+
+
+@app.task(name="maintenance.notice_expiring")
+def notice_expiring() -> None:
+    """Tell the owners of credits that are about to expire, a page of them in each transaction."""
+    told, after = 0, None
+    while True:
+        with sessions() as session:
+            new, after = notices.notice_expiring(session, catalog.current(session), limit=PAGE, after=after)
+        told += new
+        if after is None:
+            break
+    if told:
+        log.info("expiry_told", notices=told)
 
 
 @app.task(name="maintenance.forget_tokens")

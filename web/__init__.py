@@ -18,6 +18,7 @@ from web import (
     commands,
     jobs,
     me,
+    notices,
     ops,
     problems,
     redemptions,
@@ -60,7 +61,7 @@ def create_app() -> OpenAPI:
             origins=list(settings().cors_origins),
             expose_headers=["ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id"],
         )
-    for noun in (auth, me, catalog, wallets, transactions, jobs, spends, redemptions, referrals, ops):
+    for noun in (auth, me, catalog, wallets, transactions, jobs, spends, redemptions, referrals, notices, ops):
         app.register_api(noun.api)
     # The UI finds the document beside itself; everybody else looks for it here.
     app.add_url_rule("/openapi.json", "openapi", lambda: app.api_doc)

@@ -18,6 +18,8 @@ BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 MOMENT = sa.String(26).with_variant(sa.DateTime(timezone=True), "postgresql")
 
+LASTING = "usable AND expires_at IS NOT NULL AND source <> 'daily' AND source <> 'weekly'"
+
 CLOCK = {"postgresql": "now()", "sqlite": "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"}
 
 RESET_IS_DUE = (
@@ -206,6 +208,14 @@ def upgrade() -> None:
     op.create_index("ix_saved_replies_user_id_id", "saved_replies", ["user_id", "id"], unique=False)
 
     op.create_index(
+        "ix_lots_expires_at_id",
+        "lots",
+        ["expires_at", "id"],
+        unique=False,
+        postgresql_where=sa.text(LASTING),
+        sqlite_where=sa.text(LASTING),
+    )
+    op.create_index(
         "ix_transfers_wallet_id_released",
         "transfers",
         ["wallet_id"],
@@ -239,6 +249,7 @@ def downgrade() -> None:
     ):
         op.drop_table(table)
     op.drop_index("ix_transfers_wallet_id_released", "transfers")
+    op.drop_index("ix_lots_expires_at_id", "lots")
     op.drop_column("users", "verified_at")
     if op.get_bind().dialect.name == "postgresql":
         op.execute("ALTER TABLE catalog_versions ALTER COLUMN document TYPE jsonb")

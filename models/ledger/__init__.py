@@ -19,6 +19,7 @@ from models.ledger.expiry import expire, reset_next, wallets_due
 from models.ledger.moves import Outcome, grant, hold, release, settle, spend
 from models.ledger.statistics import Expiring, Overview, Usage, overviews
 from models.ledger.tables import (
+    LASTING,
     MOST_CREDITS,
     Account,
     Clawback,
@@ -38,6 +39,7 @@ from models.ledger.wallets import (
 )
 
 __all__ = [
+    "LASTING",
     "MOST_CREDITS",
     "Account",
     "Balance",

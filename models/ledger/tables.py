@@ -95,6 +95,11 @@ class Wallet(Base):
     due_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
 
 
+LASTING = "usable AND expires_at IS NOT NULL AND source <> 'daily' AND source <> 'weekly'"
+"""Lots with credits left that expire some day, but for those of a day or a week, which come and go by design. A query
+that says so in these words can use the index that does."""
+
+
 class Lot(Base):
     """Credits granted together, with one source and one expiry. `ref` names the business fact that granted them.
 
@@ -113,6 +118,7 @@ class Lot(Base):
         # Used-up lots stay for the record; only the others are ever searched.
         Index("ix_lots_wallet_id_usable", "wallet_id", postgresql_where=text("usable"), sqlite_where=text("usable")),
         Index("ix_lots_wallet_id", "wallet_id"),
+        Index("ix_lots_expires_at_id", "expires_at", "id", postgresql_where=text(LASTING), sqlite_where=text(LASTING)),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
