@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import case, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from models import catalog, users
-from models.catalog import Billing, Catalog
+from models.catalog import Billing, Catalog, PlanVersion
 from models.database import insert_into, moment, now
 from models.errors import Fault, InvalidInput
 from models.plans import allowances
@@ -72,10 +72,12 @@ def unsubscribe(session: Session, *, user_id: UUID) -> None:
     What the plan has given stays until it expires. Again changes nothing. Locks the user, then the wallets.
     """
     users.lock(session, user_id)
+    fallback = catalog.current(session).signup.plan
+    if _is_on_signup_plan(session, user_id, fallback):
+        return
     ended = _end_open(session, user_id)
     if ended is None:
         return
-    fallback = catalog.current(session).signup.plan
     if fallback:
         subscribe(session, user_id=user_id, plan=fallback, origin=Origin.signup, ref=f"after:{ended}")
     else:
@@ -115,6 +117,16 @@ def _open_as(session: Session, user_id: UUID, plan_version_id: int, billing: Bil
     )
 
 
+def _is_on_signup_plan(session: Session, user_id: UUID, plan: str | None) -> bool:
+    on_it = (
+        exists()
+        .where(Subscription.user_id == user_id, Subscription.ended_at.is_(None), Subscription.ends_at.is_(None))
+        .where(Subscription.origin == Origin.signup)
+        .where(PlanVersion.id == Subscription.plan_version_id, PlanVersion.plan == plan)
+    )
+    return session.execute(select(on_it)).scalar_one()
+
+
 def _anchor_of_signup(session: Session, user_id: UUID) -> datetime | None:
     """Where the cycles of the user's plan of sign-up began, if it was ever given."""
     return session.scalar(
@@ -128,7 +140,8 @@ def _end_open(session: Session, user_id: UUID) -> int | None:
     return session.scalar(
         update(Subscription)
         .where(Subscription.user_id == user_id, Subscription.ended_at.is_(None))
-        .values(ended_at=now())
+        # Who waited for the user may have begun before the plan did, and clocks are set back.
+        .values(ended_at=case((Subscription.started_at > now(), Subscription.started_at), else_=now()))
         .returning(Subscription.id)
         .execution_options(synchronize_session=False)
     )

@@ -37,12 +37,12 @@ class Clock:
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute(SCHEMA)
                 name = connection.info.dbname
-                connection.execute(f'ALTER DATABASE "{name}" SET search_path = clock, public, pg_catalog')  # type: ignore[arg-type]
+                connection.execute(f'ALTER DATABASE "{name}" SET search_path = clock, public, pg_catalog')
         else:
             event.listen(db.engine(), "connect", self._shift_sqlite)
         # Connections that were made before still have the old clock.
         db.engine().dispose()
-        db._reading_engine(db.engine()).dispose()
+        db._autocommitting(db.engine()).dispose()
 
     def now(self) -> datetime:
         """What the database says, through the product."""

@@ -147,10 +147,15 @@ def in_steps(user: UUID) -> None:
             once(plans.grant_due, user_id=each)
 
 
+def by_beat(user: UUID) -> None:
+    """Everything there is to do, all of it in transactions of their own."""
+    plans.grant_all_due(sessions)
+
+
 WAYS: dict[str, Callable[[UUID], None]] = {
     "lazily": lazily,
     "by submitting": by_submitting,
     "in steps": in_steps,
-    "in batches and steps": lambda user: (in_batches(user), in_steps(user))[1],
+    "by beat": by_beat,
 }
 """How an allowance that is due comes, each leaving nothing else behind on the wallet."""

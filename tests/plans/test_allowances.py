@@ -8,12 +8,12 @@ from uuid import UUID
 
 import pytest
 import time_machine
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from models import catalog, jobs, ledger, plans
 from models.catalog import Catalog
 from models.database import sessions
-from models.ledger import Account, Reason, Wallet
+from models.ledger import Account, Lot, Reason, Wallet
 from tests.jobs import work
 from tests.jobs.work import once
 from tests.ledger import books
@@ -38,7 +38,7 @@ def expired(amount: int, lot: int, balance: int) -> Move:
 def dates(wallet_id: int) -> list[str]:
     """The days or weeks of a wallet's allowances, oldest first."""
     with sessions() as session:
-        refs = session.scalars(select(books.Lot.ref).where(books.Lot.wallet_id == wallet_id).order_by(books.Lot.id))
+        refs = session.scalars(select(Lot.ref).where(Lot.wallet_id == wallet_id).order_by(Lot.id))
         return [ref.split(":", 2)[2] for ref in refs]
 
 
@@ -303,7 +303,7 @@ def test_a_reset_that_is_noted_too_early_gives_nothing_twice(clock: Clock, user:
     before = books.moves(wallet)
     clock.move(hours=1)
     with sessions() as session:
-        session.execute(books.update(Wallet).values(reset_at=utc(2030, 5, 6, 7), due_at=utc(2030, 5, 6, 7)))
+        session.execute(update(Wallet).values(reset_at=utc(2030, 5, 6, 7), due_at=utc(2030, 5, 6, 7)))
     twice(way, user)
     assert books.moves(wallet) == before
     assert reset_at(wallet) == utc(2030, 5, 7, 2)

@@ -8,7 +8,7 @@ import time_machine
 from sqlalchemy import select
 
 from models.database import moment, now, readings, sessions
-from models.ledger import Wallet
+from models.ledger import Lot, Wallet
 from tests.ledger import books
 from tests.plans import shop
 from tests.plans.clock import Clock, utc
@@ -32,7 +32,7 @@ def test_rows_are_still_born_with_a_time(clock: Clock) -> None:
     shop.lazily(user)
     assert [amount for _, amount in shop.lots_under(user)] == [50]
     with sessions() as session:
-        lots = session.scalars(select(books.Lot)).all()
+        lots = session.scalars(select(Lot)).all()
     assert all(lot.created_at is not None for lot in lots)
 
 
