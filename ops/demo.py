@@ -87,7 +87,7 @@ def _show_receipt(job: JsonObject, before: int, after: int) -> None:
 
 
 def _show_output(output: JsonObject) -> None:
-    if output["type"] != "text":
+    if output["type"] == "file":
         _line("output", f"{output['media_type']}, {output['size']} bytes: {output['url']}")
         return
     lines = [escape(output["text"]), *(f"  • {escape(reply)}" for reply in output.get("suggestions") or ())]

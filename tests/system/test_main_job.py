@@ -33,7 +33,10 @@ def test_a_job_is_done_and_charged_once(house: House) -> None:
     user = house.sign_up()
     job = user.ended(user.submit("She wrote: see you at eight?"))
     assert (job["status"], job["attempt"], _cost(job)) == ("completed", 1, (5, 5, 0))
-    assert len(job["outputs"][0]["suggestions"]) == 3
+    [output] = job["outputs"]
+    assert output["type"] == "analysis"
+    assert output["text"] == f"The tone is {output['tone']} and the message {output['intent']}; {output['advice']}."
+    assert len(set(output["suggestions"])) == len(output["suggestions"]) == 3
     assert job["usage"]["output_tokens"] > 0
     assert _transfers(house, job) == [("hold", 5, 95), ("settle", 5, 95)]
     assert user.balance() == {"available": 95, "held": 0, "debt": 0}

@@ -20,14 +20,24 @@ from config import Environment, Settings
 from models.kinds import Kind
 from tests.unit.fake_call import INPUTS, REQUEST, FakeCall, call_for, failure, run
 from worker.ai import provider_for
-from worker.ai.mock import MockProvider
-from worker.ai.provider import Artefact, Canceled, Generation, ProviderError, Refused, Text, Unavailable
+from worker.ai.mock import REPLIES, MockProvider
+from worker.ai.provider import (
+    Analysis,
+    Artefact,
+    Canceled,
+    Generation,
+    Output,
+    ProviderError,
+    Refused,
+    Text,
+    Unavailable,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOW = (Kind.video, Kind.lipsync)
 
 
-def only(made: Generation) -> Text | Artefact:
+def only(made: Generation) -> Output:
     (output,) = made.outputs
     return output
 
@@ -50,19 +60,49 @@ def test_every_kind_is_delivered_whole_with_its_usage(kind: Kind) -> None:
     assert all(type(amount) is int and amount > 0 for amount in made.usage.values())
 
 
+def analysis(**options: Any) -> Analysis:
+    output = only(run(chat_with(**options)))
+    assert isinstance(output, Analysis)
+    return output
+
+
+def chat_with(**options: Any) -> FakeCall:
+    values = call_for(Kind.chat).input
+    return FakeCall(Kind.chat, {**values, "options": options} if options else values)
+
+
 def test_chat_analyses_and_suggests_three_replies() -> None:
-    output = only(run(call_for(Kind.chat)))
-    assert isinstance(output, Text)
-    assert output.text.endswith(".")
-    assert len(output.text.split()) > 8
-    assert len(set(output.suggestions)) == 3
+    output = analysis()
+    assert output.summary == f"The tone is {output.tone} and the message {output.intent}; {output.advice}."
+    assert len(output.summary.split()) > 8
+    assert len(set(output.suggestions)) == len(output.suggestions) == 3
+    assert analysis(depth="short", replies=3) == output, "which is what an action has that says nothing"
+
+
+@pytest.mark.parametrize("replies", range(1, 11))
+def test_the_action_says_how_many_replies(replies: int) -> None:
+    suggestions = analysis(depth="short", replies=replies).suggestions
+    assert len(set(suggestions)) == len(suggestions) == replies
+    assert suggestions == analysis(depth="short", replies=10).suggestions[:replies]
+
+
+def test_a_long_analysis_says_the_same_and_more() -> None:
+    short, long = (run(chat_with(depth=depth, replies=3)) for depth in ("short", "long"))
+    assert only(long) == analysis(depth="long", replies=3)
+    said, more = analysis(depth="short", replies=3), analysis(depth="long", replies=3)
+    assert more.summary.startswith(f"{said.summary} ")
+    assert more.summary.count(". ") >= 3
+    assert (more.tone, more.intent, more.advice, more.suggestions) == (
+        said.tone, said.intent, said.advice, said.suggestions,
+    )  # fmt: skip
+    assert long.usage["input_tokens"] == short.usage["input_tokens"]
+    assert long.usage["output_tokens"] > short.usage["output_tokens"]
 
 
 def test_vision_describes() -> None:
     output = only(run(call_for(Kind.vision)))
     assert isinstance(output, Text)
     assert output.text.startswith("The picture shows ")
-    assert output.suggestions == ()
 
 
 @pytest.mark.parametrize(
@@ -84,6 +124,8 @@ def test_speech_and_clips_are_sound_and_video() -> None:
 
 def test_usage_is_what_was_ordered() -> None:
     assert run(call_for(Kind.video)).usage == {"seconds": 3}
+    assert run(call_for(Kind.lipsync)).usage == {"seconds": 10}
+    assert run(FakeCall(Kind.lipsync, {**call_for(Kind.lipsync).input, "seconds": 25})).usage == {"seconds": 25}
     assert run(call_for(Kind.image)).usage == {"images": 1}
     assert run(call_for(Kind.speech)).usage == {"characters": 52, "seconds": 4}
     assert set(run(call_for(Kind.chat)).usage) == {"input_tokens", "output_tokens"}
@@ -103,6 +145,11 @@ def test_the_input_decides_the_output(kind: Kind) -> None:
 
 def test_half_a_surrogate_pair_is_no_obstacle() -> None:
     assert run(FakeCall("chat", {"prompt": "\ud83d"})).outputs
+
+
+def test_no_two_replies_are_alike() -> None:
+    known = [reply for group in REPLIES for reply in group]
+    assert len(set(known)) == len(known) >= 10
 
 
 def test_outputs_are_the_same_in_every_process() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from models.kinds import Kind
 from worker.ai.artefacts import mp4_clip, png_picture, speech_seconds, wav_speech
 from worker.ai.mock_script import PLAIN, read_script
-from worker.ai.provider import Artefact, Call, Generation, Output, Refused, Text, Unavailable
+from worker.ai.provider import Analysis, Artefact, Call, Generation, Output, Refused, Text, Unavailable
 
 Made = tuple[Output, dict[str, int]]
 """An output and its usage."""
@@ -35,7 +35,8 @@ EDITED = 512
 UPSCALED = 128
 """Pixels on a side of the picture that is taken to lie behind an upscaled one."""
 
-LIPSYNC_SECONDS = 4
+DEPTH, SUGGESTED = "short", 3
+"""How deep an analysis goes and how many replies it suggests, unless the action says."""
 
 CHARACTERS_PER_TOKEN = 4
 """Roughly, in English."""
@@ -67,6 +68,24 @@ REPLIES = (
         "Not this week, but soon.",
         "I need a moment to think about that.",
     ),
+)
+OPENINGS = (
+    "What stands out is what is left unsaid: there is room for you to say more than was asked.",
+    "The wording is plain, and nothing in it needs to be read twice.",
+    "A friendly beginning carries the whole message, so answer that first.",
+    "It was written in one go, by somebody who would like to hear from you soon.",
+)
+TURNS = (
+    "Behind the question is a wish to know where the two of you stand.",
+    "The details matter less here than that you answer at all.",
+    "Between the lines there is some doubt, which a clear word from you would take away.",
+    "There is more interest in it than the few words let on.",
+)
+OUTLOOKS = (
+    "If you wait too long, it may be taken for a no.",
+    "Whatever you choose, keep it about as long as what you were sent.",
+    "There is no hurry; an answer by tomorrow is soon enough.",
+    "A yes or a no would both be welcome, and silence would not.",
 )
 SUBJECTS = ("a lighthouse", "two people at a table", "a street after rain", "a sleeping cat", "a mountain lake")
 MOODS = ("calm", "cheerful", "dreamy", "solemn", "homely")
@@ -131,9 +150,13 @@ _canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 
 
 def _seed(kind: str, values: Mapping[str, Any]) -> bytes:
-    """32 bytes that follow from the kind and the input, the same in every process."""
+    """32 bytes that follow from the kind and what the caller gave, the same in every process.
+
+    The action's options leave them as they are: the same words, looked at longer, come to the same and more.
+    """
+    given = {name: value for name, value in values.items() if name != "options"}
     # JSON may hold half a surrogate pair, which is no character and which plain UTF-8 would refuse.
-    return blake2b(f"{kind} {_canonical(dict(values))}".encode(errors="surrogatepass"), digest_size=32).digest()
+    return blake2b(f"{kind} {_canonical(given)}".encode(errors="surrogatepass"), digest_size=32).digest()
 
 
 def _tokens(text: str) -> int:
@@ -145,11 +168,22 @@ def _pick(choices: tuple[str, ...], number: int) -> str:
 
 
 def _chat(values: Mapping[str, Any], seed: bytes) -> Made:
+    options = values.get("options", {})
     tone, aim, advice = _pick(TONES, seed[0]), _pick(AIMS, seed[1]), _pick(ADVICE, seed[2])
     text = f"The tone is {tone} and the message {aim}; {advice}."
-    replies = tuple(_pick(choices, seed[3 + place]) for place, choices in enumerate(REPLIES))
+    if options.get("depth", DEPTH) == "long":
+        more = (_pick(OPENINGS, seed[6]), _pick(TURNS, seed[7]), _pick(OUTLOOKS, seed[8]))
+        text = " ".join((text, *more))
+    replies = _replies(seed, options.get("replies", SUGGESTED))
     written = _tokens(text) + sum(map(_tokens, replies))
-    return Text(text, replies), {"input_tokens": _tokens(values["prompt"]), "output_tokens": written}
+    analysis = Analysis(text, tone, aim, advice, replies)
+    return analysis, {"input_tokens": _tokens(values["prompt"]), "output_tokens": written}
+
+
+def _replies(seed: bytes, count: int) -> tuple[str, ...]:
+    """So many different replies: by turns a yes, a question, and not yet."""
+    groups = len(REPLIES)
+    return tuple(_pick(REPLIES[n % groups], seed[3 + n % groups] + n // groups) for n in range(count))
 
 
 def _vision(values: Mapping[str, Any], seed: bytes) -> Made:
@@ -190,7 +224,7 @@ def _video(values: Mapping[str, Any], seed: bytes) -> Made:
 
 
 def _lipsync(values: Mapping[str, Any], seed: bytes) -> Made:
-    return _clip(seed, LIPSYNC_SECONDS)
+    return _clip(seed, values["seconds"])
 
 
 def _clip(seed: bytes, seconds: int) -> Made:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.jobs import Claim
-from worker.ai.provider import Output, Text
+from worker.ai.provider import Analysis, Output, Text
 from worker.storage import storage
 
 
@@ -18,7 +18,16 @@ def store(claim: Claim, outputs: Sequence[Output]) -> list[dict[str, Any]]:
 
 def _store(claim: Claim, index: int, output: Output) -> dict[str, Any]:
     if isinstance(output, Text):
-        return {"type": "text", "text": output.text, "suggestions": list(output.suggestions)}
+        return {"type": "text", "text": output.text}
+    if isinstance(output, Analysis):
+        return {
+            "type": "analysis",
+            "text": output.summary,
+            "tone": output.tone,
+            "intent": output.intent,
+            "advice": output.advice,
+            "suggestions": list(output.suggestions),
+        }
     key = f"{claim.job_id}/{claim.attempt}/{index}"
     storage().put(key, output.data)
     return {

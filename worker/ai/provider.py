@@ -17,7 +17,17 @@ class Text:
     """An output that is words: it lives in the job's row."""
 
     text: str
-    suggestions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What a conversation comes to, and replies to choose from: it lives in the job's row."""
+
+    summary: str
+    tone: str
+    intent: str
+    advice: str
+    suggestions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +38,7 @@ class Artefact:
     data: bytes
 
 
-Output = Text | Artefact
+Output = Text | Analysis | Artefact
 
 
 @dataclass(frozen=True, slots=True)
