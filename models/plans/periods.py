@@ -49,8 +49,11 @@ def _begins(reset: Reset, day: date) -> datetime:
 
 
 def _first_day(reset: Reset, moment: datetime) -> date:
-    day = moment.astimezone(ZoneInfo(reset.zone)).date()
-    return day if _begins(reset, day) <= moment else day - timedelta(days=1)
+    # Where clocks go back over midnight, a date is shown again after its day has ended; zones have left out whole days.
+    day = moment.astimezone(ZoneInfo(reset.zone)).date() + timedelta(days=1)
+    while _begins(reset, day) > moment:
+        day -= timedelta(days=1)
+    return day
 
 
 def _cycle(anchor: datetime, moment: datetime) -> Window:
