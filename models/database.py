@@ -1,7 +1,8 @@
 """The database: engine, sessions, column types and the clock, the same on PostgreSQL and SQLite.
 
-`sessions()` opens the one transaction of an edge; `readings()` opens a session for single reads that needs none. The
-clock of the system is the database's (`now`), so processes with drifting clocks agree about leases and deadlines.
+`sessions()` opens the one transaction of an edge. With `readings()`, for single reads, and `at_once()`, for verbs that
+are one statement, every statement is its own. The clock of the system is the database's (`now`), so processes with
+drifting clocks agree about leases and deadlines.
 """
 
 from __future__ import annotations
@@ -181,7 +182,7 @@ def _sqlite(url: str, pool_size: int) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        if not connection.get_execution_options().get("reads_only"):
+        if not connection.get_execution_options().get("each_its_own"):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
@@ -215,20 +216,33 @@ def sessions() -> Iterator[Session]:
 @contextmanager
 def readings() -> Iterator[Session]:
     """A session that only reads, one statement at a time, each seeing the latest; no transaction stays open."""
-    with _making_engine:
-        reading = _reading_engine(_engine())
-    with Session(bind=reading, autoflush=False) as session:
+    with Session(bind=_engine_without_transactions(), autoflush=False) as session:
         yield session
 
 
+@contextmanager
+def at_once() -> Iterator[Session]:
+    """A session for a verb that is one statement, which is committed when it returns; what it staged is handed over.
+
+    It saves the trips of BEGIN and COMMIT. Two statements would be two transactions: use `sessions()` for those.
+    """
+    with SessionFactory(bind=_engine_without_transactions()) as session, session.begin():
+        yield session
+
+
+def _engine_without_transactions() -> Engine:
+    with _making_engine:
+        return _autocommitting(_engine())
+
+
 @cache
-def _reading_engine(engine: Engine) -> Engine:
+def _autocommitting(engine: Engine) -> Engine:
     if engine.dialect.name == "postgresql":
         # Connections of its own that are never in a transaction, so there is nothing to begin, end or reset.
         return _postgresql(
             engine.url, settings().database_pool, isolation_level="AUTOCOMMIT", pool_reset_on_return=None
         )
-    return engine.execution_options(reads_only=True)
+    return engine.execution_options(each_its_own=True)
 
 
 def moment(session: Session, *, plus: float = 0) -> datetime:
@@ -252,25 +266,36 @@ class Prepared:
         self._statement = statement
         compiled = statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[attr-defined, no-untyped-call]
         self._sql = str(compiled)
-        self._constants = _for_driver({name: v for name, v in compiled.params.items() if v is not None})
+        self._json = {name for name, bind in compiled.binds.items() if isinstance(bind.type, JSON)}
+        self._constants = self._for_driver({name: v for name, v in compiled.params.items() if v is not None})
 
     def one_or_none(self, session: Session, **parameters: Any) -> Sequence[Any] | None:
         """Run it and return its only row, or None."""
         if not is_postgresql(session):
             return session.execute(self._statement, parameters).one_or_none()
+        return self._send(session, parameters).fetchone()
+
+    def run(self, session: Session, **parameters: Any) -> None:
+        """Run it for what it does, on PostgreSQL."""
+        self._send(session, parameters)
+
+    def _send(self, session: Session, parameters: dict[str, Any]) -> psycopg.Cursor[Any]:
         driver = session.connection().connection.driver_connection
         assert isinstance(driver, psycopg.Connection)  # noqa: S101  # for the types: it can be nothing else
         try:
-            return driver.execute(self._sql, {**self._constants, **_for_driver(parameters)}).fetchone()
+            return driver.execute(self._sql, {**self._constants, **self._for_driver(parameters)})
         except psycopg.Error as error:
             raise DBAPIError.instance(self._sql, None, error, psycopg.Error, hide_parameters=True) from error
 
-
-def _for_driver(parameters: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value.value if isinstance(value, StrEnum) else Jsonb(value) if isinstance(value, dict | list) else value
-        for name, value in parameters.items()
-    }
+    def _for_driver(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: Jsonb(value)
+            if name in self._json and value is not None
+            else value.value
+            if isinstance(value, StrEnum)
+            else value
+            for name, value in parameters.items()
+        }
 
 
 def insert_into(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:

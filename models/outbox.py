@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, String, bindparam, delete, insert, select, update
+from sqlalchemy import ARRAY, CTE, String, Uuid, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import AwareDateTime, Base, Json, new_id, now
+from models.database import AwareDateTime, Base, Json, Prepared, is_postgresql, new_id, now
 
 GRACE_SECONDS = 10
 """How long the process that staged a message has to publish it before a sweep does."""
@@ -100,8 +100,15 @@ def take_due(session: Session, *, limit: int) -> list[Message]:
 
 
 def published(session: Session, ids: Sequence[UUID]) -> None:
-    """Forget messages that the broker has accepted."""
-    session.execute(delete(Outbox).where(Outbox.id.in_(ids)))
+    """Forget messages that the broker has accepted. One statement."""
+    if is_postgresql(session):
+        _PUBLISHED.run(session, ids=ids)
+    else:
+        session.execute(delete(Outbox).where(Outbox.id.in_(ids)))
+
+
+# One statement for any number of ids, or each number would be worked out and planned anew.
+_PUBLISHED = Prepared(delete(Outbox).where(Outbox.id == func.any(bindparam("ids", type_=ARRAY(Uuid())))))
 
 
 def overdue(session: Session) -> bool:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
 
 from config import settings
 from models import jobs
-from models.database import sessions
+from models.database import at_once, sessions
 from models.jobs import Claim, Ending
 from worker.ai import provider_for
 from worker.ai.outputs import store
@@ -27,13 +27,14 @@ leases = Leases(settings())
 FINISH_PAUSES_SECONDS = (0.5, 2.0, 5.0)
 """How long to wait for a database that is away before what was generated is given up to another attempt."""
 
-Finish = Callable[[Session], Ending]
+Finish = Callable[[], Ending]
+"""How an attempt is to be finished, with its own transaction."""
 
 
 @app.task(name=jobs.RUN_TASK)
 def run(job_id: str) -> None:
     """Run a job if it is free to run: claim it, generate, finish it."""
-    with sessions() as session:
+    with at_once() as session:
         claim = jobs.claim(session, UUID(job_id), lease_seconds=settings().lease_seconds)
     if claim is None:
         return
@@ -49,33 +50,45 @@ def run(job_id: str) -> None:
 def generate(claim: Claim, lease: Lease) -> Finish:
     """Talk to the provider, with no transaction open, and return how the attempt is to be finished."""
     retry = partial(jobs.retry, claim=claim, base_seconds=settings().retry_base_seconds)
+    steps = partial(partial, _in_one_transaction)
     try:
         made = provider_for(claim.kind, settings()).generate(lease)
         outputs = store(claim, made.outputs)
     except Canceled:
-        return partial(jobs.cancel, claim=claim, provider_began=lease.request_id is not None)
+        return steps(jobs.cancel, claim=claim, provider_began=lease.request_id is not None)
     except Refused as error:
-        return partial(jobs.fail, claim=claim, code=error.code, message=error.message)
+        return steps(jobs.fail, claim=claim, code=error.code, message=error.message)
     except Unavailable as error:
-        return partial(retry, code=error.code, message=error.message, retry_after=error.retry_after)
+        return steps(retry, code=error.code, message=error.message, retry_after=error.retry_after)
     except Exception:
         log.exception("attempt_broke", job_id=str(claim.job_id), attempt=claim.attempt)
-        return partial(retry, code="internal_error", message="Something went wrong on our side.")
+        return steps(retry, code="internal_error", message="Something went wrong on our side.")
     if made.delivered_percent > 100:
         log.warning("price_overrun", job_id=str(claim.job_id), delivered_percent=made.delivered_percent)
     return partial(
-        jobs.complete, claim=claim, outputs=outputs, usage=dict(made.usage), delivered_percent=made.delivered_percent
+        _complete, claim=claim, outputs=outputs, usage=dict(made.usage), delivered_percent=made.delivered_percent
     )
 
 
 def write_down(finish: Finish) -> Ending:
-    """Finish an attempt in one transaction, trying again while the database is away."""
+    """Finish an attempt, trying again while the database is away."""
     for pause in FINISH_PAUSES_SECONDS:
         try:
-            with sessions() as session:
-                return finish(session)
+            return finish()
         except OperationalError as error:
             log.warning("finish_delayed", error=type(error.orig).__name__, pause=pause)
             time.sleep(pause)
+    return finish()
+
+
+def _in_one_transaction(verb: Callable[..., Ending], **how: Any) -> Ending:
     with sessions() as session:
-        return finish(session)
+        return verb(session, **how)
+
+
+def _complete(**delivered: Any) -> Ending:
+    """Complete in one statement if that will do, else step by step in a transaction."""
+    with at_once() as session:
+        if jobs.complete_at_once(session, **delivered):
+            return Ending.completed
+    return _in_one_transaction(jobs.complete, **delivered)

@@ -143,8 +143,8 @@ class _using:  # noqa: N801
 
     def __exit__(self, *_: object) -> None:
         db.engine().dispose()
-        db._reading_engine(db.engine()).dispose()
-        db._reading_engine.cache_clear()
+        db._autocommitting(db.engine()).dispose()
+        db._autocommitting.cache_clear()
         del os.environ["DATABASE_URL"]
         settings.cache_clear()
         db._engine.cache_clear()

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from config import settings
 from models import jobs
-from models.database import readings, sessions
+from models.database import at_once, readings, sessions
 from models.errors import NotFound
-from models.jobs import LONGEST_WAIT_SECONDS, MOST_PER_PAGE, Order, Snapshot, Status
+from models.jobs import LONGEST_WAIT_SECONDS, MOST_PER_PAGE, Order, Snapshot, Status, Submission
 from web import tokens
 from web.problems import Problem
 from web.quotes import ask
@@ -73,9 +73,12 @@ class ErrorView(BaseModel):
 
 class OutputView(BaseModel):
     index: int
-    type: str = Field(description="`text` or `file`.")
+    type: str = Field(description="`text`, `analysis` or `file`.")
     text: str | None = None
-    suggestions: list[str] | None = None
+    tone: str | None = Field(None, description="Of an analysis: how the message sounds.")
+    intent: str | None = Field(None, description="Of an analysis: what the message does or asks for.")
+    advice: str | None = Field(None, description="Of an analysis: how to answer.")
+    suggestions: list[str] | None = Field(None, description="Of an analysis: replies to choose from, and to save.")
     media_type: str | None = None
     size: int | None = Field(None, description="Bytes.")
     sha256: str | None = None
@@ -164,6 +167,16 @@ def _order(body: JobRequest, key: str | None = None) -> Order:
     )
 
 
+def _accept(order: Order) -> Submission:
+    """Submit in one statement if that will do, else step by step in a transaction."""
+    with at_once() as session:
+        accepted = jobs.submit_at_once(session, order)
+    if accepted is not None:
+        return accepted
+    with sessions() as session:
+        return jobs.submit_step_by_step(session, order)
+
+
 @api.post("/estimate", responses={200: EstimateView, 401: Problem, 422: Problem})
 def estimate(body: JobRequest) -> dict[str, Any]:
     """What would this job cost, and can I pay it? Nothing is held."""
@@ -187,8 +200,7 @@ def submit(body: JobRequest) -> Response:
     Send an `Idempotency-Key` and repeat the request as often as needed: there will be one job.
     """
     order = _order(body, idempotency_key())
-    with sessions() as session:
-        submission = jobs.submit(session, order)
+    submission = _accept(order)
     response = jsonify(render(submission.job))
     response.status_code = 202
     response.headers["Location"] = f"/v1/jobs/{submission.job.id}"

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from models import outbox
-from models.database import SessionFactory, sessions
+from models.database import SessionFactory, at_once, sessions
 from models.outbox import Message
 
 log = structlog.get_logger(__name__)
@@ -120,7 +120,7 @@ def publish(app: Celery, messages: Sequence[Message]) -> bool:
 def forget(sent: Sequence[Message]) -> None:
     """Delete published rows. If that fails they are published once more by a sweep, which does no harm."""
     try:
-        with sessions() as session:
+        with at_once() as session:
             outbox.published(session, [message.id for message in sent])
     except SQLAlchemyError as error:
         log.warning("outbox_not_cleared", error=type(error).__name__, rows=len(sent))

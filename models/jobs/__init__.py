@@ -18,13 +18,14 @@ from models.jobs.runs import (
     canceling,
     claim,
     complete,
+    complete_at_once,
     extend,
     fail,
     provider_began,
     retry,
 )
 from models.jobs.snapshots import MOST_PER_PAGE, Snapshot, get, page
-from models.jobs.submission import Submission, submit
+from models.jobs.submission import Submission, submit, submit_at_once, submit_step_by_step
 from models.jobs.tables import FINAL, LIVE, Job, JobSlots, Queue, Status
 from models.jobs.wakeups import RUN_TASK
 
@@ -48,6 +49,7 @@ __all__ = [
     "canceling",
     "claim",
     "complete",
+    "complete_at_once",
     "expire_waiting",
     "extend",
     "fail",
@@ -59,6 +61,8 @@ __all__ = [
     "rescue_silent",
     "retry",
     "submit",
+    "submit_at_once",
+    "submit_step_by_step",
     "waiting",
     "wake_again",
 ]

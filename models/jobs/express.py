@@ -33,7 +33,7 @@ STORED_AS_ORDERED = (
 ONE: ColumnElement[int] = literal_column("1")
 
 
-def submit_at_once(session: Session, order: Order) -> Snapshot | None:
+def submit(session: Session, order: Order) -> Snapshot | None:
     """Accept an order whose price one lot of a healthy wallet covers; None, and no trace, for any other."""
     if order.price == 0:
         return None
@@ -58,7 +58,7 @@ def submit_at_once(session: Session, order: Order) -> Snapshot | None:
     return fresh(order, created_at=created_at, expires_at=expires_at)
 
 
-def complete_at_once(
+def complete(
     session: Session, *, job_id: UUID, token: UUID, outputs: list[dict[str, Any]], usage: dict[str, int]
 ) -> bool:
     """Complete a running job that this attempt owns and charge all that it holds; False, and no trace, otherwise."""

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from models import ledger, outbox, prices
 from models.database import Prepared, is_postgresql, now
-from models.jobs.express import complete_at_once
+from models.jobs import express
 from models.jobs.tables import Job, JobSlots, Queue, Status
 from models.jobs.wakeups import wake_up
 from models.kinds import Kind
@@ -136,13 +136,20 @@ def complete(
 
     A job that its user canceled meanwhile is settled as canceled instead. Locks job, slots, wallet, lots.
     """
+    if complete_at_once(session, claim, outputs=outputs, usage=usage, delivered_percent=delivered_percent):
+        return Ending.completed
     charge = prices.actual(claim.held, delivered_percent)
-    if charge == claim.held and is_postgresql(session):
-        if complete_at_once(session, job_id=claim.job_id, token=claim.token, outputs=outputs, usage=usage):
-            return Ending.completed
-    elif end(session, claim.job_id, Status.completed, charge=charge, token=claim.token, outputs=outputs, usage=usage):
+    if end(session, claim.job_id, Status.completed, charge=charge, token=claim.token, outputs=outputs, usage=usage):
         return Ending.completed
     return cancel(session, claim, provider_began=True)
+
+
+def complete_at_once(
+    session: Session, claim: Claim, *, outputs: list[dict[str, Any]], usage: dict[str, int], delivered_percent: int
+) -> bool:
+    """`complete` in one statement, if all that is held is charged, on PostgreSQL; else False, and no trace."""
+    usual = is_postgresql(session) and prices.actual(claim.held, delivered_percent) == claim.held
+    return usual and express.complete(session, job_id=claim.job_id, token=claim.token, outputs=outputs, usage=usage)
 
 
 def cancel(session: Session, claim: Claim, *, provider_began: bool) -> Ending:

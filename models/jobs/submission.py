@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from models import ledger, outbox, plans, rates
 from models.database import insert_into, is_postgresql, now
 from models.errors import IdempotencyKeyReused, NotFound, TooManyJobs
-from models.jobs.express import submit_at_once
+from models.jobs import express
 from models.jobs.orders import Order
 from models.jobs.snapshots import Snapshot, fresh, get
 from models.jobs.tables import Job, JobSlots, Status
@@ -37,14 +37,17 @@ def submit(session: Session, order: Order) -> Submission:
     idempotency key with the same request returns the first job. Raises `IdempotencyKeyReused` when the request differs,
     `TooManyJobs`, `FairUseExceeded`, or `InsufficientCredits`.
     """
-    if is_postgresql(session):
-        accepted = submit_at_once(session, order)
-        if accepted is not None:
-            return Submission(accepted, replayed=False)
-    return _submit_step_by_step(session, order)
+    return submit_at_once(session, order) or submit_step_by_step(session, order)
 
 
-def _submit_step_by_step(session: Session, order: Order) -> Submission:
+def submit_at_once(session: Session, order: Order) -> Submission | None:
+    """`submit` in one statement, if it is a usual order on PostgreSQL; None, and no trace, for any other."""
+    accepted = express.submit(session, order) if is_postgresql(session) else None
+    return Submission(accepted, replayed=False) if accepted else None
+
+
+def submit_step_by_step(session: Session, order: Order) -> Submission:
+    """`submit`, for any order and on any database."""
     taken = _lock_slots(session, order.user_id)
     earlier = _submitted_before(session, order)
     if earlier is not None:

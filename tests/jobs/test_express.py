@@ -14,9 +14,10 @@ from models import jobs, ledger
 from models.database import sessions
 from models.errors import InsufficientCredits
 from models.jobs import Order, Snapshot, Status
-from models.jobs.express import complete_at_once, submit_at_once
+from models.jobs.express import complete as complete_at_once
+from models.jobs.express import submit as submit_at_once
 from models.jobs.runs import end
-from models.jobs.submission import _submit_step_by_step
+from models.jobs.submission import submit_step_by_step
 from models.ledger import Source
 from tests.jobs import work
 from tests.jobs.work import OUTPUTS, USAGE, an_order, unchanged
@@ -45,7 +46,7 @@ def at_once(order: Order) -> Snapshot:
 
 
 def by_steps(order: Order) -> Snapshot:
-    return work.once(_submit_step_by_step, order).job
+    return work.once(submit_step_by_step, order).job
 
 
 def rows(run: Callable[[Order], Any], order: Order) -> dict[str, list[Any]]:
@@ -79,7 +80,7 @@ def rows(run: Callable[[Order], Any], order: Order) -> dict[str, list[Any]]:
 def test_both_ways_of_submission_write_the_same_rows(user: UUID, expires_in: int | None, price: int) -> None:
     order = an_order(user, price=price, key="k", expires_in=expires_in)
     fast = rows(submit_at_once, order)  # type: ignore[arg-type]
-    slow = rows(_submit_step_by_step, order)  # type: ignore[arg-type]
+    slow = rows(submit_step_by_step, order)  # type: ignore[arg-type]
     assert fast == slow
     assert len(fast["jobs"]) == len(fast["outbox"]) == 2
     assert len(fast["transfers"]) == 4
@@ -162,7 +163,7 @@ def test_the_usual_order_rides(user: UUID, monkeypatch: pytest.MonkeyPatch) -> N
     def steps(*_: Any) -> None:
         raise AssertionError("a usual order must not need the steps")
 
-    monkeypatch.setattr("models.jobs.submission._submit_step_by_step", steps)
+    monkeypatch.setattr("models.jobs.submission.submit_step_by_step", steps)
     monkeypatch.setattr("models.jobs.runs.end", steps)
     made = work.running(user, price=49)
     assert work.complete(made) is jobs.Ending.completed
