@@ -16,6 +16,7 @@ from web import (
     auth,
     catalog,
     commands,
+    entitlements,
     jobs,
     me,
     notices,
@@ -24,6 +25,7 @@ from web import (
     redemptions,
     referrals,
     requests,
+    saved_replies,
     spends,
     tokens,
     transactions,
@@ -61,7 +63,21 @@ def create_app() -> OpenAPI:
             origins=list(settings().cors_origins),
             expose_headers=["ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id"],
         )
-    for noun in (auth, me, catalog, wallets, transactions, jobs, spends, redemptions, referrals, notices, ops):
+    for noun in (
+        auth,
+        me,
+        catalog,
+        wallets,
+        transactions,
+        jobs,
+        spends,
+        redemptions,
+        referrals,
+        notices,
+        saved_replies,
+        entitlements,
+        ops,
+    ):
         app.register_api(noun.api)
     # The UI finds the document beside itself; everybody else looks for it here.
     app.add_url_rule("/openapi.json", "openapi", lambda: app.api_doc)

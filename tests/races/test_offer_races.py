@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from models import promotions, referrals
+from models import places, plans, promotions, referrals
 from models.database import sessions
 from models.errors import Refusal
+from models.plans import Origin
 from models.promotions import PromotionUse
 from models.referrals import Referral
 from tests.http.offers import sell
@@ -39,12 +40,12 @@ def test_a_cap_is_kept(new_user: NewUser) -> None:
 
 
 def test_one_user_redeems_a_code_once(new_user: NewUser) -> None:
-    plans = {"pro": {"title": "Pro", "rank": 1, "allowances": [{"wallet": "tips", "amount": 7, "period": "cycle"}]}}
+    tiers = {"pro": {"title": "Pro", "rank": 1, "allowances": [{"wallet": "tips", "amount": 7, "period": "cycle"}]}}
     codes = {
         f"ROUND-{n}": {"title": "Once", "credits": {"credits": 9}, "plan": "pro", "months": n + 1}
         for n in range(ROUNDS)
     }
-    sold = sell(plans=plans, promotions=codes)
+    sold = sell(plans=tiers, promotions=codes)
     for code in codes:
         user, wallet = new_user()
 
@@ -112,3 +113,20 @@ def test_two_users_never_bring_each_other(new_user: NewUser) -> None:
         with sessions() as session:
             both = select(func.count()).where(Referral.referred_id.in_(pair))
             assert session.execute(both).scalar_one() == 1
+
+
+def test_a_limit_is_kept(new_user: NewUser) -> None:
+    sell(plans={"few": {"title": "Few", "rank": 1, "limits": {"companions": 3}}})
+    for n in range(ROUNDS):
+        user, _ = new_user()
+        with sessions() as session:
+            plans.subscribe(session, user_id=user, plan="few", origin=Origin.admin, ref=f"gift:{n}")
+
+        def take(item: str, user: UUID = user) -> Callable[[Session], bool]:
+            return lambda session: places.take(session, user_id=user, limit_name="companions", item=item)[1]
+
+        assert tally(race(*[take(f"companion {k}") for k in range(10)])) == {"True": 3, "LimitReached": 7}
+        with sessions() as session:
+            kept, _ = places.taken(session, user_id=user, limit_name="companions", limit=10)
+            places.free(session, user_id=user, limit_name="companions", item=kept[0].item)
+        assert tally(race(*[take("the same")] * 10)) == {"True": 1, "False": 9}
