@@ -275,17 +275,47 @@ class Prepared:
             return session.execute(self._statement, parameters).one_or_none()
         return self._send(session, parameters).fetchone()
 
+    def read(self, **parameters: Any) -> Sequence[Any] | None:
+        """Run it by itself and return its only row, or None: `readings()` without a session, which costs more than the
+        statement. On a connection that the server has closed meanwhile it is run again on a new one."""
+        engine = _engine_without_transactions()
+        if engine.dialect.name != "postgresql":
+            with readings() as session:
+                return self.one_or_none(session, **parameters)
+        try:
+            return self._read(engine, parameters)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            engine.dispose()  # the others of its age are most likely closed as well
+            return self._read(engine, parameters)
+
+    def _read(self, engine: Engine, parameters: dict[str, Any]) -> Sequence[Any] | None:
+        pooled = engine.raw_connection()
+        try:
+            return self._execute(pooled.driver_connection, parameters).fetchone()
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                pooled.invalidate(error)
+            raise
+        finally:
+            pooled.close()
+
     def run(self, session: Session, **parameters: Any) -> None:
         """Run it for what it does, on PostgreSQL."""
         self._send(session, parameters)
 
     def _send(self, session: Session, parameters: dict[str, Any]) -> psycopg.Cursor[Any]:
-        driver = session.connection().connection.driver_connection
+        return self._execute(session.connection().connection.driver_connection, parameters)
+
+    def _execute(self, driver: Any, parameters: dict[str, Any]) -> psycopg.Cursor[Any]:
         assert isinstance(driver, psycopg.Connection)  # noqa: S101  # for the types: it can be nothing else
         try:
             return driver.execute(self._sql, {**self._constants, **self._for_driver(parameters)})
         except psycopg.Error as error:
-            raise DBAPIError.instance(self._sql, None, error, psycopg.Error, hide_parameters=True) from error
+            raise DBAPIError.instance(
+                self._sql, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=driver.closed
+            ) from error
 
     def _for_driver(self, parameters: dict[str, Any]) -> dict[str, Any]:
         return {

@@ -223,9 +223,7 @@ def history(query: JobQuery) -> dict[str, Any]:
 @api.get("/<job_id>", responses={200: JobView, 304: None, 401: Problem, 404: Problem, 422: Problem})
 def show(path: JobPath) -> Response:
     """One job. Poll it with `If-None-Match`: nothing new is a 304 without a body."""
-    with readings() as session:
-        job = jobs.get(session, user_id=tokens.current_user_id(), job_id=path.job_id)
-    return _tagged(job)
+    return _tagged(jobs.read(user_id=tokens.current_user_id(), job_id=path.job_id))
 
 
 @api.post("/<job_id>/cancel", responses={200: JobView, 202: JobView, 401: Problem, 404: Problem, 409: Problem})

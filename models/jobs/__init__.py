@@ -24,7 +24,7 @@ from models.jobs.runs import (
     provider_began,
     retry,
 )
-from models.jobs.snapshots import MOST_PER_PAGE, Snapshot, get, page
+from models.jobs.snapshots import MOST_PER_PAGE, Snapshot, get, page, read
 from models.jobs.submission import Submission, submit, submit_at_once, submit_step_by_step
 from models.jobs.tables import FINAL, LIVE, Job, JobSlots, Queue, Status
 from models.jobs.wakeups import RUN_TASK
@@ -57,6 +57,7 @@ __all__ = [
     "order",
     "page",
     "provider_began",
+    "read",
     "request_cancel",
     "rescue_silent",
     "retry",

@@ -102,6 +102,14 @@ def get(session: Session, *, user_id: UUID, job_id: UUID) -> Snapshot:
     return Snapshot(*row)
 
 
+def read(*, user_id: UUID, job_id: UUID) -> Snapshot:
+    """`get`, on a connection of its own: for polling, which is the commonest request of all."""
+    row = _ONE.read(job_id=job_id, user_id=user_id)
+    if row is None:
+        raise NotFound("There is no such job.")
+    return Snapshot(*row)
+
+
 def page(
     session: Session, *, user_id: UUID, limit: int, after: UUID | None = None, status: Status | None = None
 ) -> tuple[list[Snapshot], UUID | None]:
