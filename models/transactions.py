@@ -229,6 +229,6 @@ def _spend_id(moved: Transfer) -> UUID | None:
     if moved.reason is not Reason.spend:
         return None
     try:
-        return UUID(moved.ref.split(":")[1])
+        return UUID(moved.ref.removeprefix("spend:").partition(":")[0])
     except ValueError:
         return None
