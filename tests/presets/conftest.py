@@ -45,5 +45,5 @@ def _with_clock(url: str) -> str:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(CLOCK)
         name = connection.info.dbname
-        connection.execute(f'ALTER DATABASE "{name}" SET search_path = public, clock, pg_catalog')  # type: ignore[arg-type]
+        connection.execute(f'ALTER DATABASE "{name}" SET search_path = public, clock, pg_catalog')
     return url
