@@ -15,8 +15,10 @@ from web.catalog import shelf
 
 def ask(action: str, raw_input: dict[str, Any]) -> tuple[Catalog, Quote]:
     """The catalog and the quote by it for the caller's request. Raises as `quote` does."""
-    with readings() as session:
-        catalog = shelf.catalog(session)
-        # A product without plans has nothing to look up.
-        held = plans.entitlements(session, user_id=tokens.current_user_id()) if catalog.plans else NOTHING
+    catalog = shelf.at_hand()
+    if catalog is None:
+        with readings() as session:
+            catalog = shelf.catalog(session)
+    # A product without plans has nothing to look up.
+    held = plans.read_entitlements(user_id=tokens.current_user_id()) if catalog.plans else NOTHING
     return catalog, quote(catalog, held, action=action, raw_input=raw_input)

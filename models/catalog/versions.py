@@ -94,6 +94,11 @@ def plan_version(session: Session, name: str, plan: Plan) -> int:
     return int(made)
 
 
+def known_terms(digest: str) -> Plan | None:
+    """The terms with this digest, if this process has read them before."""
+    return _terms.get(digest)
+
+
 def terms(session: Session, *, plan_version_id: int, digest: str) -> Plan:
     """The terms of a plan version, read once per process: what has this digest never changes."""
     if digest not in _terms:
@@ -130,12 +135,17 @@ class Shelf:
         self._catalog: Catalog | None = None
         self._looked_at = float("-inf")
 
+    def at_hand(self) -> Catalog | None:
+        """What is sold now, if it is known freshly enough without asking the database."""
+        return self._catalog if time.monotonic() - self._looked_at <= FRESH_SECONDS else None
+
     def catalog(self, session: Session) -> Catalog:
         """What is sold now, at most `FRESH_SECONDS` old. Raises as `current` does."""
-        if self._catalog is None or time.monotonic() - self._looked_at > FRESH_SECONDS:
-            self._catalog = current(session)
+        catalog = self.at_hand()
+        if catalog is None:
+            catalog = self._catalog = current(session)
             self._looked_at = time.monotonic()
-        return self._catalog
+        return catalog
 
     def look_again(self) -> None:
         """Ask the database at the next question, however fresh the answer is."""

@@ -8,7 +8,7 @@ batches (`batches.py`). `periods.py` knows the calendar.
 
 from models.plans.allowances import grant_due
 from models.plans.batches import grant_all_due, grant_batch, users_to_reset
-from models.plans.entitlements import NOTHING, Entitlements, Held, entitlements
+from models.plans.entitlements import NOTHING, Entitlements, Held, entitlements, read_entitlements
 from models.plans.periods import Window, months_after, window
 from models.plans.subscribing import end_overdue, overdue, plan_at_signup, subscribe, unsubscribe
 from models.plans.tables import Origin, Subscription
@@ -28,6 +28,7 @@ __all__ = [
     "months_after",
     "overdue",
     "plan_at_signup",
+    "read_entitlements",
     "subscribe",
     "unsubscribe",
     "users_to_reset",

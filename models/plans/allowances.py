@@ -6,7 +6,7 @@ request, or beat. Whoever missed periods gets the current one only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -28,14 +28,15 @@ TITLES = {Period.daily: "Daily allowance", Period.weekly: "Weekly allowance", Pe
 def grant_due(session: Session, *, user_id: UUID) -> bool:
     """Grant whatever allowances of this user are due, and say whether any were.
 
-    Cheap when nothing is due: one indexed read. Otherwise locks the wallets that are due, in their order. Again in the
+    Cheap when nothing is due: one indexed read. Otherwise locks all of the user's wallets, in their order. Again in the
     same period it changes nothing.
     """
-    due = ledger.wallets_to_reset(session, user_id=user_id)
-    if not due:
+    if not ledger.wallets_to_reset(session, user_id=user_id):
         return False
-    _bring_up_to_date(session, user_id, due)
-    return True
+    kinds = ledger.lock_wallets(session, user_id=user_id)
+    due = ledger.wallets_to_reset(session, user_id=user_id)
+    _bring_up_to_date(session, user_id, {wallet_id: kinds[wallet_id] for wallet_id in due})
+    return bool(due)
 
 
 def begin(session: Session, *, user_id: UUID) -> None:
@@ -48,18 +49,19 @@ def begin(session: Session, *, user_id: UUID) -> None:
     kinds = {allowance.wallet for allowance in held.terms.allowances} if held else set()
     for kind in sorted(kinds):
         ledger.open_wallet(session, user_id=user_id, kind=kind)
-    _bring_up_to_date(session, user_id, ledger.wallet_ids(session, user_id=user_id).values())
+    _bring_up_to_date(session, user_id, ledger.lock_wallets(session, user_id=user_id))
 
 
-def _bring_up_to_date(session: Session, user_id: UUID, wallet_ids: Iterable[int]) -> None:
+def _bring_up_to_date(session: Session, user_id: UUID, kinds: Mapping[int, str]) -> None:
+    """Expire, grant and note what comes next in these wallets, which the caller has locked; given are their kinds."""
+    # Asked with the locks taken: who waited for a change of plan goes by the new one.
     held = entitlements(session, user_id=user_id).held
-    kinds = {wallet_id: kind for kind, wallet_id in ledger.wallet_ids(session, user_id=user_id).items()}
     reset, now = catalog.current(session).reset, moment(session)
-    for wallet_id in sorted(wallet_ids):
+    for wallet_id, kind in kinds.items():
         ledger.expire(session, wallet_id=wallet_id)
         ends = []
         for allowance in held.terms.allowances if held else ():
-            if held is None or allowance.wallet != kinds[wallet_id]:
+            if held is None or allowance.wallet != kind:
                 continue
             current = window(allowance.period, reset, now, anchor=held.anchor_at)
             _top_up(session, wallet_id, held, allowance, current)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Uuid, bindparam, or_, select
@@ -11,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from models import catalog
 from models.catalog import Action, Billing, Catalog, Plan, Rate
-from models.database import Prepared, now
+from models.database import Prepared, now, readings
 from models.errors import FeatureRequired
 from models.plans.tables import Origin, Subscription
 
@@ -92,12 +94,28 @@ def entitlements(session: Session, *, user_id: UUID) -> Entitlements:
     row = _OPEN.one_or_none(session, user_id=user_id)
     if row is None:
         return NOTHING
-    subscription_id, plan, plan_version_id, digest, origin, billing, started_at, anchor_at, ends_at = row
+    return _held(row, catalog.terms(session, plan_version_id=row[2], digest=row[3]))
+
+
+def read_entitlements(*, user_id: UUID) -> Entitlements:
+    """`entitlements`, on a connection of its own: they are asked for before every job."""
+    row = _OPEN.read(user_id=user_id)
+    if row is None:
+        return NOTHING
+    terms = catalog.known_terms(row[3])
+    if terms is None:
+        with readings() as session:
+            terms = catalog.terms(session, plan_version_id=row[2], digest=row[3])
+    return _held(row, terms)
+
+
+def _held(row: Sequence[Any], terms: Plan) -> Entitlements:
+    subscription_id, plan, _, _, origin, billing, started_at, anchor_at, ends_at = row
     return Entitlements(
         Held(
             subscription_id=subscription_id,
             plan=plan,
-            terms=catalog.terms(session, plan_version_id=plan_version_id, digest=digest),
+            terms=terms,
             origin=Origin(origin),
             billing=None if billing is None else Billing(billing),
             started_at=started_at,
