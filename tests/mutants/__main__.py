@@ -20,7 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.mutants.guards import MUTANTS, Mutant
+from tests.mutants.guards import MUTANTS
+from tests.mutants.mutant import Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_BEHIND = (".git", ".venv*", ".coinop*", ".hypothesis", ".*_cache", "__pycache__", "*.pyc", "docs")

@@ -6,19 +6,8 @@ there ask for the right refusal: an `IntegrityError` out of the database is not 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One guard gone: `old`, which `file` has exactly once, becomes `new`."""
-
-    guard: str
-    file: str
-    old: str
-    new: str
-    tests: str
-
+from tests.mutants.mutant import Mutant
+from tests.mutants.offers import OFFERS
 
 TRANSFERS, MOVES, CLAWBACKS = (f"models/ledger/{name}.py" for name in ("transfers", "moves", "clawbacks"))
 RUNS, SUBMISSION, RESCUE = (f"models/jobs/{name}.py" for name in ("runs", "submission", "rescue"))
@@ -259,4 +248,4 @@ DATABASE = [
     ),
 ]  # fmt: skip
 
-MUTANTS = [*BALANCES, *ONCE, *LIFE, *EXPRESS, *DATABASE]
+MUTANTS = [*BALANCES, *ONCE, *LIFE, *EXPRESS, *DATABASE, *OFFERS]
