@@ -26,7 +26,7 @@ def _product(name: str) -> Catalog:
     return catalog.read_preset(ROOT / "presets" / f"{name}.toml")
 
 
-def _under(product: Catalog, plan: str) -> Entitlements:
+def entitled_under(product: Catalog, plan: str) -> Entitlements:
     """What somebody may do who has this plan."""
     return Entitlements(
         Held(
@@ -122,7 +122,7 @@ def test_companion_subscriptions_has_two_tiers_and_four_packs() -> None:
     }
     premium, elite = product.plans["premium"], product.plans["elite"]
     assert (premium.limits, elite.limits) == ({"active_companions": 3}, {})
-    assert _under(product, "elite").limit("active_companions") is None
+    assert entitled_under(product, "elite").limit("active_companions") is None
     assert _allowances(product, "premium") == [("tokens", 500, "weekly", False)]
     assert _allowances(product, "elite") == []
     assert {"hd_photos", "no_ads", "voice_messages"} <= set(premium.features) < set(elite.features)
@@ -149,18 +149,18 @@ def test_companion_subscriptions_has_two_tiers_and_four_packs() -> None:
 def test_companion_subscriptions_prices_by_tier(action: str, given: dict[str, Any], nothing: int, premium: int) -> None:
     product = _product("companion-subscriptions")
     assert _price(product, action, **given) == nothing
-    assert _price(product, action, _under(product, "premium"), **given) == premium
-    assert _price(product, action, _under(product, "elite"), **given) == 0, "its tokens are unlimited"
+    assert _price(product, action, entitled_under(product, "premium"), **given) == premium
+    assert _price(product, action, entitled_under(product, "elite"), **given) == 0, "its tokens are unlimited"
 
 
 def test_companion_subscriptions_sells_video_to_elite_only() -> None:
     product = _product("companion-subscriptions")
     assert product.actions["video"].price == FixedPrice(amount=15)
-    for entitled in (NOTHING, _under(product, "premium")):
+    for entitled in (NOTHING, entitled_under(product, "premium")):
         with pytest.raises(FeatureRequired) as refused:
             _price(product, "video", entitled, prompt="a clip")
         assert refused.value.members == {"feature": "video_generation", "plans": ["elite"]}
-    assert _price(product, "video", _under(product, "elite"), prompt="a clip") == 0
+    assert _price(product, "video", entitled_under(product, "elite"), prompt="a clip") == 0
 
 
 def test_video_maker_gives_ten_credits_and_sells_four_packs() -> None:
