@@ -12,16 +12,19 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, and_, or_, select, tuple_
+from sqlalchemy.orm import Session
 
 from models import ledger
+from models.database import is_postgresql
 from models.jobs import Job
 from models.kinds import SPEND
 from models.ledger import Lot, Reason, Source, Transfer
 
 MOST_LOOKED_AT = 10_000
 """Transfers of one wallet that one page looks through, so that a filter which fits nothing costs no more than that."""
+
+HIGHEST_ID = 2**63 - 1
 
 OUT_OF_ORDER = timedelta(days=1)
 """How far the times of a wallet's transfers may go back while their ids go on. A transaction takes its time when it
@@ -139,53 +142,61 @@ def _of_wallet(
     session: Session, wallet_id: int, kind: str, wanted: Wanted, limit: int, after: int | None
 ) -> tuple[list[Transaction], int]:
     """Up to `limit` + 1 transactions of one wallet, and down to which id it was looked through; 0 is to the end."""
-    if wanted.job_id is not None:
-        # A job has a few transfers, and an index finds them wherever they are.
-        inside = select(Transfer).where(Transfer.job_id == wanted.job_id)
+    below = HIGHEST_ID if after is None else after
+    order = Transfer.wallet_id.desc(), Transfer.id.desc()
+    if wanted.job_id:
+        # A job has a few transfers, and its index finds them wherever they are; the sum keeps that of the wallet out.
+        down_to = 0
+        place = [Transfer.job_id == wanted.job_id, Transfer.wallet_id + 0 == wallet_id, Transfer.id < below]
     else:
-        inside = select(Transfer).where(Transfer.wallet_id == wallet_id)
-    if after is not None:
-        inside = inside.where(Transfer.id < after)
-    inside = inside.order_by(Transfer.id.desc()).limit(MOST_LOOKED_AT)
-    moved = aliased(Transfer, inside.subquery("moved"))
+        last = select(Transfer.id).where(*_between(session, wallet_id, 0, below)).order_by(*order)
+        down_to = session.scalar(last.offset(MOST_LOOKED_AT - 1).limit(1)) or 0
+        place = _between(session, wallet_id, down_to, below)
     rows = session.execute(
-        select(moved, Lot.source, Job.action, Job.kind, Job.breakdown)
-        .join(Lot, Lot.id == moved.lot_id)
-        .outerjoin(Job, Job.id == moved.job_id)
-        .where(moved.wallet_id == wallet_id, moved.reason != Reason.settle, *_conditions(moved, wanted))
-        .order_by(moved.id.desc())
+        select(Transfer, Lot.source, Job.action, Job.kind, Job.breakdown)
+        .join(Lot, Lot.id == Transfer.lot_id)
+        .outerjoin(Job, Job.id == Transfer.job_id)
+        .where(*place, Transfer.reason != Reason.settle, *_conditions(wanted))
+        .order_by(*order)
         .limit(limit + 1)
     ).all()
     found = [_transaction(kind, *row) for row in rows]
     if len(found) > limit:
         return found, found[-1].id
-    return found, 0 if wanted.job_id is not None else _looked_down_to(session, wallet_id, wanted, after)
+    if down_to and wanted.since is not None and _is_past(session, down_to, wanted.since):
+        return found, 0
+    return found, down_to
 
 
-def _looked_down_to(session: Session, wallet_id: int, wanted: Wanted, after: int | None) -> int:
-    """The id of the last transfer that a page can look at; 0 when nothing that is wanted can come after it."""
-    last = select(Transfer.id, Transfer.created_at).where(Transfer.wallet_id == wallet_id)
-    if after is not None:
-        last = last.where(Transfer.id < after)
-    row = session.execute(last.order_by(Transfer.id.desc()).offset(MOST_LOOKED_AT - 1).limit(1)).one_or_none()
-    if row is None or (wanted.since is not None and row.created_at < wanted.since - OUT_OF_ORDER):
-        return 0
-    return int(row.id)
+def _between(session: Session, wallet_id: int, least: int, below: int) -> list[ColumnElement[bool]]:
+    """The transfers of a wallet from the id `least` to before `below`, found by the index of both."""
+    if not is_postgresql(session):
+        return [Transfer.wallet_id == wallet_id, Transfer.id >= least, Transfer.id < below]
+    # With an equal sign PostgreSQL may walk all transfers by their id instead, which looks cheap to it for a wallet
+    # with many and is not when they are long ago. SQLite never does, and of such pairs it would use only one end.
+    place = tuple_(Transfer.wallet_id, Transfer.id)
+    return [place >= (wallet_id, least), place < (wallet_id, below)]
 
 
-def _conditions(moved: type[Transfer], wanted: Wanted) -> list[ColumnElement[bool]]:
+def _is_past(session: Session, transfer_id: int, since: datetime) -> bool:
+    """Whether nothing further down than this transfer can be as late as `since`."""
+    made = session.execute(select(Transfer.created_at).where(Transfer.id == transfer_id)).scalar_one()
+    return made < since - OUT_OF_ORDER
+
+
+def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if wanted.since is not None:
-        conditions.append(moved.created_at >= wanted.since)
+        conditions.append(Transfer.created_at >= wanted.since)
     if wanted.until is not None:
-        conditions.append(moved.created_at < wanted.until)
+        conditions.append(Transfer.created_at < wanted.until)
     if wanted.action is not None:
-        charged = and_(moved.reason == Reason.spend, moved.details["action"].as_string() == wanted.action)
+        charged = and_(Transfer.reason == Reason.spend, Transfer.details["action"].as_string() == wanted.action)
         conditions.append(or_(Job.action == wanted.action, charged))
     if wanted.type is not None:
-        bought = and_(moved.reason == Reason.grant, Lot.source == Source.purchase)
+        bought = and_(Transfer.reason == Reason.grant, Lot.source == Source.purchase)
         reasons = [reason for reason, type_ in TYPES.items() if type_ is wanted.type]
-        conditions.append(bought if wanted.type is Type.purchase else and_(moved.reason.in_(reasons), ~bought))
+        conditions.append(bought if wanted.type is Type.purchase else and_(Transfer.reason.in_(reasons), ~bought))
     return conditions
 
 
