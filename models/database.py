@@ -7,7 +7,7 @@ drifting clocks agree about leases and deadlines.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -220,14 +220,65 @@ def readings() -> Iterator[Session]:
         yield session
 
 
-@contextmanager
-def at_once() -> Iterator[Session]:
-    """A session for a verb that is one statement, which is committed when it returns; what it staged is handed over.
+class Lone:
+    """A connection of PostgreSQL for one statement; it stands in for a session where a `Prepared` is all that is run.
 
-    It saves the trips of BEGIN and COMMIT. Two statements would be two transactions: use `sessions()` for those.
+    A session costs more than such a statement does.
     """
-    with SessionFactory(bind=_engine_without_transactions()) as session, session.begin():
-        yield session
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+        self.info: dict[str, Any] = {}
+
+
+Sender = Session | Lone
+"""What a verb that is one prepared statement can be sent with."""
+
+
+@contextmanager
+def at_once() -> Iterator[Sender]:
+    """For a verb that is one prepared statement: it is committed when it returns, and what it staged is handed over.
+
+    It saves the session, and the trips of BEGIN and COMMIT. Two statements would be two transactions: use `sessions()`
+    for those.
+    """
+    engine = _engine_without_transactions()
+    if engine.dialect.name != "postgresql":
+        with SessionFactory(bind=engine) as session, session.begin():
+            yield session
+        return
+    with _lone(engine) as lone:
+        yield lone
+    for receive in _receivers:
+        receive(lone.info)
+
+
+@contextmanager
+def _lone(engine: Engine) -> Iterator[Lone]:
+    pooled = engine.raw_connection()
+    try:
+        yield Lone(pooled.driver_connection)
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            pooled.invalidate(error)
+            engine.dispose()  # the others of its age are most likely closed as well
+        raise
+    finally:
+        pooled.close()
+
+
+def on_commit(receive: Callable[[dict[Any, Any]], None]) -> None:
+    """Call `receive` with the `info` of whatever has just committed."""
+    _receivers.append(receive)
+
+
+_receivers: list[Callable[[dict[Any, Any]], None]] = []
+
+
+@event.listens_for(SessionFactory, "after_commit")
+def _committed(session: Session) -> None:
+    for receive in _receivers:
+        receive(session.info)
 
 
 def _engine_without_transactions() -> Engine:
@@ -250,8 +301,8 @@ def moment(session: Session, *, plus: float = 0) -> datetime:
     return session.execute(select(now(plus))).scalar_one()
 
 
-def is_postgresql(session: Session) -> bool:
-    return session.get_bind().dialect.name == "postgresql"
+def is_postgresql(session: Sender) -> bool:
+    return isinstance(session, Lone) or session.get_bind().dialect.name == "postgresql"
 
 
 class Prepared:
@@ -269,9 +320,9 @@ class Prepared:
         self._json = {name for name, bind in compiled.binds.items() if isinstance(bind.type, JSON)}
         self._constants = self._for_driver({name: v for name, v in compiled.params.items() if v is not None})
 
-    def one_or_none(self, session: Session, **parameters: Any) -> Sequence[Any] | None:
+    def one_or_none(self, session: Sender, **parameters: Any) -> Sequence[Any] | None:
         """Run it and return its only row, or None."""
-        if not is_postgresql(session):
+        if isinstance(session, Session) and not is_postgresql(session):
             return session.execute(self._statement, parameters).one_or_none()
         return self._send(session, parameters).fetchone()
 
@@ -283,32 +334,20 @@ class Prepared:
             with readings() as session:
                 return self.one_or_none(session, **parameters)
         try:
-            return self._read(engine, parameters)
+            with _lone(engine) as lone:
+                return self.one_or_none(lone, **parameters)
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise
-            engine.dispose()  # the others of its age are most likely closed as well
-            return self._read(engine, parameters)
+            with _lone(engine) as lone:
+                return self.one_or_none(lone, **parameters)
 
-    def _read(self, engine: Engine, parameters: dict[str, Any]) -> Sequence[Any] | None:
-        pooled = engine.raw_connection()
-        try:
-            return self._execute(pooled.driver_connection, parameters).fetchone()
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                pooled.invalidate(error)
-            raise
-        finally:
-            pooled.close()
-
-    def run(self, session: Session, **parameters: Any) -> None:
+    def run(self, session: Sender, **parameters: Any) -> None:
         """Run it for what it does, on PostgreSQL."""
         self._send(session, parameters)
 
-    def _send(self, session: Session, parameters: dict[str, Any]) -> psycopg.Cursor[Any]:
-        return self._execute(session.connection().connection.driver_connection, parameters)
-
-    def _execute(self, driver: Any, parameters: dict[str, Any]) -> psycopg.Cursor[Any]:
+    def _send(self, session: Sender, parameters: dict[str, Any]) -> psycopg.Cursor[Any]:
+        driver = session.driver if isinstance(session, Lone) else session.connection().connection.driver_connection
         assert isinstance(driver, psycopg.Connection)  # noqa: S101  # for the types: it can be nothing else
         try:
             return driver.execute(self._sql, {**self._constants, **self._for_driver(parameters)})

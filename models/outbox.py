@@ -16,7 +16,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, CTE, String, Uuid, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import AwareDateTime, Base, Json, Prepared, is_postgresql, new_id, now
+from models.database import AwareDateTime, Base, Json, Lone, Prepared, Sender, is_postgresql, new_id, now
 
 GRACE_SECONDS = 10
 """How long the process that staged a message has to publish it before a sweep does."""
@@ -66,7 +66,7 @@ def stage(session: Session, *messages: Message, delay: float = 0) -> None:
         staged(session, *messages)
 
 
-def staged(session: Session, *messages: Message) -> None:
+def staged(session: Sender, *messages: Message) -> None:
     """Note messages for the relay to publish right after this session commits."""
     session.info.setdefault(STAGED, []).extend(messages)
 
@@ -99,9 +99,9 @@ def take_due(session: Session, *, limit: int) -> list[Message]:
     return [Message(row.id, row.task, row.task_id, row.queue, tuple(row.args)) for row in rows]
 
 
-def published(session: Session, ids: Sequence[UUID]) -> None:
+def published(session: Sender, ids: Sequence[UUID]) -> None:
     """Forget messages that the broker has accepted. One statement."""
-    if is_postgresql(session):
+    if isinstance(session, Lone) or is_postgresql(session):
         _PUBLISHED.run(session, ids=ids)
     else:
         session.execute(delete(Outbox).where(Outbox.id.in_(ids)))

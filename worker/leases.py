@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config import Settings
 from models import jobs
-from models.database import at_once, readings
+from models.database import readings, sessions
 from models.jobs import Claim, Status
 from worker.ai.provider import Canceled
 
@@ -57,7 +57,7 @@ class Lease:
 
     def began(self, request_id: str) -> None:
         """Store the provider's own id at once, so that a later attempt resumes it."""
-        with at_once() as session:
+        with sessions() as session:
             if not jobs.provider_began(session, self.claim, request_id):
                 raise Canceled
         self.request_id = request_id
@@ -128,7 +128,7 @@ class Leases:
             log.warning("heartbeat_failed", error=type(error).__name__, jobs=len(kept))
 
     def _extend(self, kept: dict[UUID, Lease]) -> None:
-        with at_once() as session:
+        with sessions() as session:
             owned = jobs.extend(
                 session,
                 {job_id: lease.claim.token for job_id, lease in kept.items()},

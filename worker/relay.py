@@ -12,16 +12,15 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 from celery import Celery
 from kombu.exceptions import KombuError
-from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from models import outbox
-from models.database import SessionFactory, at_once, sessions
+from models.database import at_once, on_commit, sessions
 from models.outbox import Message
 
 log = structlog.get_logger(__name__)
@@ -88,11 +87,12 @@ def start(app: Celery) -> Relay:
     """Publish what the sessions of this process stage, from now on."""
     relay = Relay(app)
 
-    @event.listens_for(SessionFactory, "after_commit")
-    def _hand_over(session: Session) -> None:
-        messages = session.info.pop(outbox.STAGED, None)
+    def hand_over(info: dict[Any, Any]) -> None:
+        messages = info.pop(outbox.STAGED, None)
         if messages:
             relay.hand_over(messages)
+
+    on_commit(hand_over)
 
     return relay
 

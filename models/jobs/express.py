@@ -13,10 +13,9 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, ColumnElement, Float, Uuid, bindparam, exists, literal_column, null, select, update
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import Session
 
 from models import outbox
-from models.database import Json, Prepared, now
+from models.database import Json, Prepared, Sender, now
 from models.jobs.orders import Order
 from models.jobs.snapshots import Snapshot, fresh
 from models.jobs.tables import Job, JobSlots, Status
@@ -33,7 +32,7 @@ STORED_AS_ORDERED = (
 ONE: ColumnElement[int] = literal_column("1")
 
 
-def submit(session: Session, order: Order) -> Snapshot | None:
+def submit(session: Sender, order: Order) -> Snapshot | None:
     """Accept an order whose price one lot of a healthy wallet covers; None, and no trace, for any other."""
     if order.price == 0:
         return None
@@ -59,7 +58,7 @@ def submit(session: Session, order: Order) -> Snapshot | None:
 
 
 def complete(
-    session: Session, *, job_id: UUID, token: UUID, outputs: list[dict[str, Any]], usage: dict[str, int]
+    session: Sender, *, job_id: UUID, token: UUID, outputs: list[dict[str, Any]], usage: dict[str, int]
 ) -> bool:
     """Complete a running job that this attempt owns and charge all that it holds; False, and no trace, otherwise."""
     row = _COMPLETION.one_or_none(

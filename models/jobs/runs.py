@@ -16,7 +16,7 @@ from sqlalchemy import Float, Uuid, and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from models import ledger, outbox, prices
-from models.database import Prepared, is_postgresql, now
+from models.database import Prepared, Sender, is_postgresql, now
 from models.jobs import express
 from models.jobs.tables import Job, JobSlots, Queue, Status
 from models.jobs.wakeups import wake_up
@@ -53,7 +53,7 @@ class Ending(StrEnum):
     """The attempt did not own the job any more, and changed nothing."""
 
 
-def claim(session: Session, job_id: UUID, *, lease_seconds: float) -> Claim | None:
+def claim(session: Sender, job_id: UUID, *, lease_seconds: float) -> Claim | None:
     """Take a job to run it, or None: it has ended, waits for later, runs elsewhere, or has no attempts left.
 
     One statement; commit it before any work. `lease_seconds` is how long the attempt may stay silent.
@@ -145,7 +145,7 @@ def complete(
 
 
 def complete_at_once(
-    session: Session, claim: Claim, *, outputs: list[dict[str, Any]], usage: dict[str, int], delivered_percent: int
+    session: Sender, claim: Claim, *, outputs: list[dict[str, Any]], usage: dict[str, int], delivered_percent: int
 ) -> bool:
     """`complete` in one statement, if all that is held is charged, on PostgreSQL; else False, and no trace."""
     usual = is_postgresql(session) and prices.actual(claim.held, delivered_percent) == claim.held

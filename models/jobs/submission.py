@@ -9,7 +9,7 @@ from sqlalchemy import insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from models import ledger, outbox, plans, rates
-from models.database import insert_into, is_postgresql, now
+from models.database import Sender, insert_into, is_postgresql, now
 from models.errors import IdempotencyKeyReused, NotFound, TooManyJobs
 from models.jobs import express
 from models.jobs.orders import Order
@@ -40,7 +40,7 @@ def submit(session: Session, order: Order) -> Submission:
     return submit_at_once(session, order) or submit_step_by_step(session, order)
 
 
-def submit_at_once(session: Session, order: Order) -> Submission | None:
+def submit_at_once(session: Sender, order: Order) -> Submission | None:
     """`submit` in one statement, if it is a usual order on PostgreSQL; None, and no trace, for any other."""
     accepted = express.submit(session, order) if is_postgresql(session) else None
     return Submission(accepted, replayed=False) if accepted else None

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -15,7 +16,8 @@ from sqlalchemy.exc import OperationalError
 
 from models import database as db
 from models import jobs
-from models.database import AwareDateTime, at_once, moment, readings, sessions
+from models.database import AwareDateTime, SessionFactory, at_once, moment, on_commit, readings, sessions
+from models.outbox import STAGED
 from tests.jobs import work
 
 
@@ -56,24 +58,27 @@ def test_naive_times_are_refused(sqlite: str) -> None:
         AwareDateTime().process_bind_param(datetime(2026, 1, 1), session.get_bind().dialect)  # noqa: DTZ001
 
 
+def _close_all_connections(url: str) -> None:
+    others = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(f"{others} AND pid <> pg_backend_pid()")
+
+
 def test_a_lone_read_outlives_its_connection(postgresql: str, new_user: Callable[..., tuple[UUID, int]]) -> None:
     user, _ = new_user(10)
     job = work.submitted(user)
     for _ in range(2):
         assert jobs.read(user_id=user, job_id=job).status == "queued"
-        with psycopg.connect(postgresql, autocommit=True) as other:
-            others = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
-            other.execute(f"{others} AND pid <> pg_backend_pid()")
+        _close_all_connections(postgresql)
         assert jobs.read(user_id=user, job_id=job).status == "queued"
 
 
 def test_after_a_lost_connection_the_next_transaction_has_a_new_one(postgresql: str) -> None:
-    for opened in (sessions, readings, at_once):
+    for opened in (sessions, readings):
         for _ in range(2):
             with opened() as session:
-                pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
-            with psycopg.connect(postgresql, autocommit=True) as other:
-                other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+                assert session.execute(text("SELECT 1")).scalar_one() == 1
+            _close_all_connections(postgresql)
             with pytest.raises(OperationalError), opened() as session:
                 session.execute(text("SELECT 1"))
             with opened() as session:
@@ -84,13 +89,37 @@ def test_a_prepared_statement_finds_a_new_connection_after_a_lost_one(
     postgresql: str, new_user: Callable[..., tuple[UUID, int]]
 ) -> None:
     user, _ = new_user(10)
-    job = work.submitted(user)
     for opened in (sessions, at_once):
+        job = work.submitted(user, price=1)
         with opened() as session:
-            pid = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
-        with psycopg.connect(postgresql, autocommit=True) as other:
-            other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+            assert jobs.claim(session, uuid4(), lease_seconds=30) is None
+        _close_all_connections(postgresql)
         with pytest.raises(OperationalError), opened() as session:
-            jobs.get(session, user_id=user, job_id=job)
+            jobs.claim(session, job, lease_seconds=30)
         with opened() as session:
-            assert jobs.get(session, user_id=user, job_id=job).status == "queued"
+            assert jobs.claim(session, job, lease_seconds=30) is not None
+
+
+def test_what_was_staged_is_handed_over_once_it_is_committed(
+    database: str, new_user: Callable[..., tuple[UUID, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, _ = new_user(100)
+    work.submitted(user)  # the first of a user takes the steps
+    seen: list[str] = []
+
+    def receive(info: dict[Any, Any]) -> None:
+        seen.extend(message.task_id for message in info.pop(STAGED, ()))
+
+    monkeypatch.setattr(db, "_receivers", [])
+    on_commit(receive)
+    first, second = work.an_order(user), work.an_order(user)
+    with at_once() as sender:
+        rode = jobs.submit_at_once(sender, first)
+    assert (rode is not None, seen) == ((True, [str(first.id)]) if "postgresql" in database else (False, []))
+    with SessionFactory(bind=db.engine()) as session:
+        jobs.submit(session, second)
+        session.rollback()
+    assert str(second.id) not in seen
+    with sessions() as session:
+        jobs.submit(session, second)
+    assert seen[-1] == str(second.id)
