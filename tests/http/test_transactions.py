@@ -10,9 +10,12 @@ from uuid import uuid4
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import event, text
 
 from models import ledger, transactions
+from models.database import engine, is_postgresql, sessions
 from models.ledger import Source
+from models.transactions import Type, Wanted
 from tests.http.conftest import Caller
 from tests.http.statements import a_job, customer, done, failed, id_of, spent, wallet_of
 from tests.ledger import books
@@ -256,6 +259,42 @@ def test_a_page_looks_at_so_many_transfers_and_the_walk_still_finds_all(
     # Nothing that is older than the first moment is looked for.
     later = datetime.fromisoformat(whole[0]["created_at"]) + timedelta(days=2)
     assert walked(caller, f"limit=2&from={later.isoformat().replace('+00:00', 'Z')}") == ([], 1)
+
+
+def test_a_page_is_reached_by_index_however_deep(sign_up: SignUp) -> None:
+    caller = customer(sign_up)
+    a_life(caller)
+    statements: list[tuple[str, Any]] = []
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *rest: Any) -> None:
+        if "FROM transfers" in statement:
+            statements.append((statement, parameters))
+
+    def plans(**wanted: Any) -> list[str]:
+        statements.clear()
+        event.listen(engine(), "before_cursor_execute", note)
+        with sessions() as session:
+            transactions.page(session, user_id=id_of(caller), limit=2, after=9, wanted=Wanted(**wanted))
+            event.remove(engine(), "before_cursor_execute", note)
+            explain = "EXPLAIN QUERY PLAN"
+            if is_postgresql(session):
+                # The table is nearly empty: without this no index is worth its while.
+                session.execute(text("SET LOCAL enable_seqscan = off"))
+                explain = "EXPLAIN"
+            return [
+                str(session.connection().exec_driver_sql(f"{explain} {statement}", parameters).all())
+                for statement, parameters in statements
+            ]
+
+    for wanted in ({}, {"type": Type.purchase}, {"action": "tip"}):
+        found = plans(**wanted)
+        assert len(found) == 2 * 2
+        for plan in found:
+            assert "ix_transfers_wallet_id_id" in plan
+            # Both the wallet and the place within it are looked up, not read past.
+            by_both = "Index Cond: ((ROW(wallet_id, id) >= ROW(" in plan and "ROW(wallet_id, id) < ROW(" in plan
+            assert by_both or "(wallet_id=? AND id>? AND id<?)" in plan.replace("rowid", "id")
+    assert ["ix_transfers_job_id" in plan for plan in plans(job_id=uuid4())] == [True, True]
 
 
 def test_rows_of_others_never_appear(sign_up: SignUp) -> None:
