@@ -33,16 +33,34 @@ class Balance:
 
 
 def open_wallet(session: Session, *, user_id: UUID, kind: str) -> int:
-    """Return the id of the user's wallet of this kind, opening it on first use."""
+    """Return the id of the user's wallet of this kind, opening it on first use. Does not wait for one that is there."""
+    ours = select(Wallet.id).where(Wallet.user_id == user_id, Wallet.kind == kind)
+    found = session.scalar(ours)
+    if found is not None:
+        return found
     statement = insert_into(session, Wallet).values(user_id=user_id, kind=kind, available=0, held=0, debt=0)
     session.execute(statement.on_conflict_do_nothing(index_elements=[Wallet.user_id, Wallet.kind]))
-    return session.scalars(select(Wallet.id).where(Wallet.user_id == user_id, Wallet.kind == kind)).one()
+    return session.scalars(ours).one()
 
 
 def wallet_ids(session: Session, *, user_id: UUID) -> dict[str, int]:
     """The user's wallets by kind. Locks nothing."""
     rows = session.execute(select(Wallet.kind, Wallet.id).where(Wallet.user_id == user_id).order_by(Wallet.id))
     return {row.kind: row.id for row in rows}
+
+
+def lock_wallets(session: Session, *, user_id: UUID) -> dict[int, str]:
+    """Lock all of a user's wallets, in the order of their ids, and return their kinds by id.
+
+    For whoever will change several of them, or finds out on the way which.
+    """
+    rows = session.execute(
+        select(Wallet.id, Wallet.kind)
+        .where(Wallet.user_id == user_id)
+        .order_by(Wallet.id)
+        .with_for_update(key_share=True)
+    )
+    return {row.id: row.kind for row in rows}
 
 
 def wallets_to_reset(session: Session, *, user_id: UUID) -> Sequence[int]:
