@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from models import ledger
+from models import ledger, referrals
 from models.catalog import Catalog, Pack
 from models.database import moment
 from models.errors import Fault, InvalidInput
@@ -24,10 +24,12 @@ def find(catalog: Catalog, name: str) -> Pack:
 def fulfil(session: Session, catalog: Catalog, *, user_id: UUID, pack: str, ref: str) -> None:
     """Give a user the credits of a pack that was paid for, and its bonus, each as a lot of its own.
 
-    `ref` names the payment: the same one is fulfilled once. Locks the wallets of the pack, in order of their ids.
-    Raises `InvalidInput` naming `pack`.
+    `ref` names the payment: the same one is fulfilled once. Whoever brought the user is rewarded, where the catalog
+    rewards the first purchase. Locks as `referrals.reward`, then the wallets of the pack, in order of their ids. Raises
+    `InvalidInput` naming `pack`.
     """
     sold = find(catalog, pack)
+    referrals.reward(session, catalog, user_id=user_id, on="purchase")
     expires_at = moment(session, plus=sold.expires_days * 86_400) if sold.expires_days else None
     kinds = sorted({*sold.credits, *sold.bonus})
     wallets = {ledger.open_wallet(session, user_id=user_id, kind=kind): kind for kind in kinds}

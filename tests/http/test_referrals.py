@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
-from models import ledger, referrals, users
+from models import ledger, packs, referrals, users
 from models.catalog import Catalog
 from models.database import sessions
 from models.ledger import Lot, Source
@@ -75,6 +75,20 @@ def test_who_signs_up_with_a_code_is_rewarded_once_with_the_referrer(
         with sessions() as session:
             row = session.execute(select(Lot.source, Lot.expires_at).where(Lot.id == lot)).one()
         assert tuple(row) == (Source.referral, None)
+    assert _standing(caller) == (1, 1, {"credits": 30})
+
+
+def test_the_first_pack_rewards_both_sides_once(client: FlaskClient, caller: Caller) -> None:
+    pack = {"title": "Small", "price": {"amount": 499, "currency": "EUR"}, "credits": {"credits": 100}}
+    sold = sell(referral=TERMS, packs={"small": pack})
+    bought = UUID((_join(client, _code(caller)).json or {})["user"]["id"])
+    for ref in ("payment:1", "payment:1", "payment:2"):
+        with sessions() as session:
+            packs.fulfil(session, sold, user_id=bought, pack="small", ref=ref)
+    refs = [f"referral:{bought}:referred", "payment:1:credits", "payment:2:credits"]
+    assert books.refs(_wallet(bought)) == refs
+    assert books.sums(_wallet(bought)).available == 210
+    assert books.refs(_wallet(_id(caller))) == [f"referral:{bought}:referrer"]
     assert _standing(caller) == (1, 1, {"credits": 30})
 
 
