@@ -78,7 +78,7 @@ def test_who_signs_up_with_a_code_is_rewarded_once_with_the_referrer(
     assert _standing(caller) == (1, 1, {"credits": 30})
 
 
-def test_the_first_pack_rewards_both_sides_once(client: FlaskClient, caller: Caller) -> None:
+def test_the_first_pack_rewards_both_sides_once(shop: Catalog, client: FlaskClient, caller: Caller) -> None:
     pack = {"title": "Small", "price": {"amount": 499, "currency": "EUR"}, "credits": {"credits": 100}}
     sold = sell(referral=TERMS, packs={"small": pack})
     bought = UUID((_join(client, _code(caller)).json or {})["user"]["id"])
