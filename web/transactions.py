@@ -24,6 +24,7 @@ from web import tokens
 from web.pages import HIGHEST_KEY, PageSize
 from web.problems import Problem
 from web.times import render_time
+from web.wallets import owned
 
 api = APIBlueprint(
     "transactions", __name__, url_prefix="/v1", abp_tags=[{"name": "credits"}], abp_security=[{"jwt": []}]
@@ -134,6 +135,9 @@ def statement(query: TransactionQuery) -> Response:
         until=query.until and query.until.astimezone(UTC),
         job_id=query.job_id,
     )
+    if query.after is None:
+        # Whoever reads the statement of today expects the allowance of today in it.
+        owned(tokens.current_user_id())
     response = _file(wanted, query) if _asks_for_csv(query) else _page(wanted, query)
     response.vary.add("Accept")
     return response

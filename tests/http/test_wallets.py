@@ -178,7 +178,11 @@ def by_estimate(caller: Caller) -> int:
     return int((answer.json or {})["available"])
 
 
-READERS = [by_me, by_wallets, by_log_in, by_estimate]
+def by_statement(caller: Caller) -> int:
+    return int((caller.get("/v1/transactions?wallet=credits&limit=1").json or {})["transactions"][0]["balance_after"])
+
+
+READERS = [by_me, by_wallets, by_log_in, by_estimate, by_statement]
 
 
 @pytest.mark.parametrize("read", READERS)
