@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import secrets
 import sys
+from urllib.parse import quote
 
 from rich import box
 from rich.console import Console
@@ -17,6 +18,8 @@ from ops.demo_client import Api, JsonObject, NotThere, Refused
 from ops.service import in_url, local
 
 PROMPT = "She wrote: shall we meet at eight, or is that too late for you?"
+PICTURE = "https://example.com/a-picture.png"
+RECORDING = "https://example.com/a-recording.wav"
 FAILING_PROMPT = "She wrote: see you! [mock:fail]"
 PATIENCE_SECONDS = 12.0
 """How long one job may take here; with the mock provider it takes about a second."""
@@ -26,7 +29,6 @@ console = Console(highlight=False)
 
 def show(api: Api) -> None:
     """Run the demonstration against `api`. Raises `NotThere`, `Refused`."""
-    action = api.chat_action()
     console.print(f"Coinop at {api.url}", style="bold")
 
     _title("1", "Sign up")
@@ -36,9 +38,9 @@ def show(api: Api) -> None:
     _line("user", email)
     _line("balance", ", ".join(f"{each['available']} {wallet}" for wallet, each in balances.items()))
 
-    _title("2", f"A job: {action}")
-    order = {"action": action, "input": {"prompt": PROMPT}}
-    price = api.estimate(order)
+    action, price = _choose(api)
+    order = _order(action, PROMPT)
+    _title("2", f"A job: {action['name']}")
     parts = ", ".join(f"{part['label']} {part['amount']}" for part in price["breakdown"])
     _line("prompt", PROMPT)
     _line("price", f"{price['price']} {price['wallet']}  ({parts})")
@@ -47,13 +49,39 @@ def show(api: Api) -> None:
         _show_output(output)
 
     _title("3", "A job that fails")
-    order = {"action": action, "input": {"prompt": FAILING_PROMPT}}
+    order = _order(action, FAILING_PROMPT)
     _line("prompt", FAILING_PROMPT)
-    job = _run(api, order, price["wallet"])
-    if job["status"] == "completed":
-        console.print("  It did not fail: only the mock provider in development can be told to.")
+    if api.estimate(order)["affordable"]:
+        job = _run(api, order, price["wallet"])
+        if job["status"] == "completed":
+            console.print("  It did not fail: only the mock provider in development can be told to.")
+    else:
+        console.print("  The credits of a new user do not suffice for a second job here.")
 
     _title("4", "Where to look next")
+
+
+def _choose(api: Api) -> tuple[JsonObject, JsonObject]:
+    """An action that a new user can pay for, with its price, best one that answers in words. Raises `Refused`."""
+    jobs = [action for action in api.actions() if action["available"] and action["kind"] != "spend"]
+    for action in sorted(jobs, key=lambda action: action["kind"] != "chat"):
+        price = api.estimate(_order(action, PROMPT))
+        if price["affordable"]:
+            return action, price
+    raise Refused("What is sold here has no action that runs a job and that a new user can pay for.")
+
+
+def _order(action: JsonObject, words: str) -> JsonObject:
+    # Where there are only addresses, the words travel in one of them.
+    picture = f"{PICTURE}?{quote(words)}"
+    given = {
+        "vision": {"prompt": words, "image_url": PICTURE},
+        "image_edit": {"prompt": words, "image_url": PICTURE},
+        "upscale": {"image_url": picture},
+        "speech": {"text": words},
+        "lipsync": {"image_url": picture, "audio_url": RECORDING},
+    }
+    return {"action": action["name"], "input": given.get(action["kind"], {"prompt": words})}
 
 
 def _run(api: Api, order: JsonObject, wallet: str) -> JsonObject:

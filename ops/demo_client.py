@@ -58,12 +58,10 @@ class Api:
     def balance(self, wallet: str) -> int:
         return int(self._call("GET", "/v1/me").body["balances"].get(wallet, {}).get("available", 0))
 
-    def chat_action(self) -> str:
-        """The first action of kind chat that is sold. Raises `Refused` when there is none."""
-        for action in self._call("GET", "/v1/actions").body["actions"]:
-            if action["kind"] == "chat":
-                return str(action["name"])
-        raise Refused("What is sold here has no action of kind chat, which the demonstration uses.")
+    def actions(self) -> list[JsonObject]:
+        """What is sold, with what it means for the user who has signed up."""
+        actions: list[JsonObject] = self._call("GET", "/v1/actions").body["actions"]
+        return actions
 
     def estimate(self, order: JsonObject) -> JsonObject:
         return self._call("POST", "/v1/jobs/estimate", order).body
