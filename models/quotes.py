@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from models import prices
-from models.catalog import Action, Catalog, Rate
+from models.catalog import Action, Catalog
 from models.errors import Fault, InvalidInput
 from models.kinds import SPEND, AnyKind, parse_input, parse_options
-from models.plans.entitlements import Entitlements
+from models.plans.entitlements import Entitlements, FairUse
 from models.prices import Part
 
 
@@ -24,7 +24,7 @@ class Quote:
     """A request that can be carried out: its input checked, its price worked out.
 
     `given` is what the caller gave, `options` what the action fixes about its kind. `price` is in credits of `wallet`,
-    the sum of `parts`. `fair_use` is the rate under which it is free, if it is;
+    the sum of `parts`. `fair_use` is that under which it is free, if it is;
     `priority` puts a job in the queue that is served first.
     """
 
@@ -35,7 +35,7 @@ class Quote:
     options: dict[str, Any]
     parts: tuple[Part, ...]
     price: int
-    fair_use: Rate | None
+    fair_use: FairUse | None
     priority: bool
     cancel_charge: int
 

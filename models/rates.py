@@ -6,7 +6,7 @@ from datetime import datetime
 from math import ceil
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, String, and_, case, select
+from sqlalchemy import CheckConstraint, ForeignKey, String, and_, case, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.catalog import Rate
@@ -32,7 +32,9 @@ def count(session: Session, *, user_id: UUID, name: str, rate: Rate, fair_use: b
     Counted with the caller's transaction: what is rolled back was no use. Locks the window until that ends, so uses
     of one user queue up. Raises `TooManyRequests`, or `FairUseExceeded`, once the rate is used up.
     """
-    over = RateWindow.started_at <= now(-rate.seconds)
+    # A window that is to begin after another one would be over is from a clock that was set back. One that begins a
+    # little later than now is not: who waited here for another use began before it.
+    over = or_(RateWindow.started_at <= now(-rate.seconds), RateWindow.started_at > now(rate.seconds))
     statement = insert_into(session, RateWindow).values(user_id=user_id, name=name, started_at=now(), used=1)
     counted = session.scalar(
         statement.on_conflict_do_update(

@@ -85,7 +85,8 @@ def spend(
         return Receipt(_made_before(session, asked, user_id, idempotency_key), replayed=True)
     rates.count(session, user_id=user_id, name=RATE_NAME, rate=catalog.limits.spends)
     if asked.fair_use:
-        rates.count(session, user_id=user_id, name=f"free:{asked.wallet}", rate=asked.fair_use, fair_use=True)
+        free = asked.fair_use
+        rates.count(session, user_id=user_id, name=free.name, rate=free.rate, fair_use=True)
     plans.grant_due(session, user_id=user_id)
     wallet_id = ledger.open_wallet(session, user_id=user_id, kind=asked.wallet)
     if asked.price:

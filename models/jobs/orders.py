@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from models.catalog import Catalog, Rate
+from models.catalog import Catalog
 from models.database import new_id
 from models.jobs.tables import Queue
 from models.kinds import Kind
+from models.plans.entitlements import FairUse
 from models.quotes import Quote, must_run
 
 LONGEST_WAIT_SECONDS = 7 * 24 * 3600
@@ -20,7 +21,7 @@ LONGEST_WAIT_SECONDS = 7 * 24 * 3600
 class Order:
     """A request that can be run: its input checked, its price worked out.
 
-    `price` is in credits of `wallet`; `fair_use` is the rate under which it is free, if it is; `expires_in` is how many
+    `price` is in credits of `wallet`; `fair_use` is that under which it is free, if it is; `expires_in` is how many
     seconds the job may wait for its first attempt, None for ever; `digest` tells whether two requests are the same.
     """
 
@@ -33,7 +34,7 @@ class Order:
     input: dict[str, Any]
     breakdown: list[dict[str, Any]]
     price: int
-    fair_use: Rate | None
+    fair_use: FairUse | None
     cancel_charge: int
     concurrent_jobs: int
     max_attempts: int

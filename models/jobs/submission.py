@@ -59,7 +59,8 @@ def submit_step_by_step(session: Session, order: Order) -> Submission:
             retry_after=SLOT_RETRY_AFTER_SECONDS,
         )
     if order.fair_use:
-        rates.count(session, user_id=order.user_id, name=f"free:{order.wallet}", rate=order.fair_use, fair_use=True)
+        free = order.fair_use
+        rates.count(session, user_id=order.user_id, name=free.name, rate=free.rate, fair_use=True)
     plans.grant_due(session, user_id=order.user_id)
     wallet_id = ledger.open_wallet(session, user_id=order.user_id, kind=order.wallet)
     ledger.hold(session, wallet_id=wallet_id, amount=order.price, job_id=order.id)

@@ -33,6 +33,14 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class FairUse:
+    """The rate under which something is free; uses are counted under `name`, each promise of a plan by itself."""
+
+    name: str
+    rate: Rate
+
+
+@dataclass(frozen=True, slots=True)
 class Entitlements:
     """What a caller may do: with the terms of `held`, or with nothing but credits when there is no plan."""
 
@@ -50,11 +58,11 @@ class Entitlements:
         """How many of something the caller may have; None is as many as they like."""
         return self.held.terms.limits.get(name) if self.held else 0
 
-    def unlimited(self, action_name: str, wallet: str) -> Rate | None:
-        """The rate of fair use under which an action is free for the caller, or None when it has its price."""
+    def unlimited(self, action_name: str, wallet: str) -> FairUse | None:
+        """The fair use under which an action is free for the caller, or None when it has its price."""
         for free in self.held.terms.unlimited if self.held else ():
             if free.action == action_name or free.wallet == wallet:
-                return free.fair_use
+                return FairUse(f"free:action:{free.action}" if free.action else f"free:wallet:{wallet}", free.fair_use)
         return None
 
     def allow(self, catalog: Catalog, action: Action) -> None:
