@@ -1,4 +1,4 @@
-"""`python -m bench [accept poll run inflight history broker killed] [--seconds N] [--write]`."""
+"""`python -m bench [accept poll run inflight history reset broker killed] [--seconds N] [--wallets N] [--write]`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from bench.history import history
 from bench.house import House, house
 from bench.outage import broker, killed
 from bench.report import Row
+from bench.resets import WALLETS, reset
 from bench.runs import inflight, run
 from bench.web_paths import accept, poll
 
@@ -25,6 +26,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "run": run,
     "inflight": inflight,
     "history": history,
+    "reset": reset,
     "broker": broker,
     "killed": killed,
 }
@@ -36,6 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="How fast, beside a bare baseline.")
     parser.add_argument("paths", nargs="*", choices=[*BENCHMARKS, []], metavar="path", help=", ".join(BENCHMARKS))
     parser.add_argument("--seconds", type=float, help="of load in each round of accept and poll")
+    parser.add_argument("--wallets", type=int, default=WALLETS, help="of reset; fewer to try it out")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md as well")
     chosen = parser.parse_args()
     # Asked to stop, leave no server behind.
@@ -46,7 +49,7 @@ def main() -> int:
     with house() as place:
         facts = report.machine(place)
         for name in chosen.paths or BENCHMARKS:
-            found, said = _run(place, name, chosen.seconds)
+            found, said = _run(place, name, chosen.seconds, chosen.wallets)
             rows += found
             notes += said
     print(report.table(rows))
@@ -59,10 +62,12 @@ def main() -> int:
     return 0
 
 
-def _run(place: House, name: str, seconds: float | None) -> tuple[list[Row], list[str]]:
+def _run(place: House, name: str, seconds: float | None, wallets: int) -> tuple[list[Row], list[str]]:
     begin = time.monotonic()
     print(f"{name} …", file=sys.stderr, flush=True)
-    options = {"seconds": seconds} if seconds and name in ("accept", "poll") else {}
+    options: dict[str, float] = {"wallets": wallets} if name == "reset" else {}
+    if seconds and name in ("accept", "poll"):
+        options["seconds"] = seconds
     found = BENCHMARKS[name](place, **options)
     print(f"{name}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
     print(report.table(found[0]), file=sys.stderr, flush=True)
