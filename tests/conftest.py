@@ -42,6 +42,8 @@ from models import ledger, users  # noqa: E402
 from models.catalog import load, read_preset  # noqa: E402
 from models.database import sessions  # noqa: E402
 from models.ledger import Source  # noqa: E402
+from tests.databases import TEMPLATE, Databases  # noqa: E402
+from tests.scheduling import pytest_xdist_make_scheduler  # noqa: E402, F401
 from web import create_app  # noqa: E402
 from web.commands.database import upgrade  # noqa: E402
 
@@ -61,7 +63,7 @@ def broker() -> Iterator[str]:
 def postgresql_server() -> Iterator[str]:
     # What a power cut would lose does not matter here.
     with embedded.postgresql("fsync=off", "synchronous_commit=off", "full_page_writes=off") as url:
-        migrated = embedded.create_database(url, "migrated")
+        migrated = embedded.create_database(url, TEMPLATE)
         _migrate(migrated)
         yield url
 
@@ -82,10 +84,15 @@ def sqlite(sqlite_file: Path, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def databases(postgresql_server: str) -> Databases:
+    return Databases(postgresql_server)
+
+
 @pytest.fixture
-def postgresql(postgresql_server: str) -> Iterator[str]:
+def postgresql(databases: Databases) -> Iterator[str]:
     """A migrated PostgreSQL database with the default preset; the product of this process uses it. Gives its URL."""
-    with _using(embedded.create_database(postgresql_server, f"test_{uuid4().hex}", template="migrated")) as url:
+    with _using(databases.clean()) as url:
         yield url
 
 
