@@ -90,6 +90,12 @@ def databases(postgresql_server: str) -> Databases:
 
 
 @pytest.fixture
+def pristine(databases: Databases) -> None:
+    """Ask for it before a database, to have one that nobody has used."""
+    databases.throw_away()
+
+
+@pytest.fixture
 def postgresql(databases: Databases) -> Iterator[str]:
     """A migrated PostgreSQL database with the default preset; the product of this process uses it. Gives its URL."""
     with _using(databases.clean()) as url:

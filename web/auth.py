@@ -15,10 +15,10 @@ from models.database import readings, sessions
 from models.errors import Unauthorized
 from models.signup import sign_up
 from web import tokens
-from web.catalog import shelf
 from web.me import UserView, render_user
 from web.problems import Problem
 from web.requests import Body
+from web.shelf import shelf
 from web.wallets import owned
 
 api = APIBlueprint("auth", __name__, url_prefix="/v1/auth", abp_tags=[{"name": "auth"}])

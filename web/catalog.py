@@ -8,18 +8,18 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel, Field
 
 from models import catalog, plans
-from models.catalog import Billing, Period, Shelf
+from models.catalog import Billing, Period
 from models.database import readings
 from models.plans import NOTHING, Entitlements
 from web import tokens
+from web.me import BalanceView, render_balances
 from web.problems import Problem
+from web.shelf import shelf
 from web.times import render_time
+from web.wallets import owned
 
 api = APIBlueprint("catalog", __name__, url_prefix="/v1", abp_tags=[{"name": "catalog"}])
 api.before_request(tokens.admit_anybody)
-
-shelf = Shelf()
-"""The catalog as this process knows it."""
 
 
 class MoneyView(BaseModel):
@@ -109,6 +109,7 @@ class CurrentPlanView(BaseModel):
 class PlanList(BaseModel):
     plans: list[PlanView]
     current: CurrentPlanView | None = Field(description="The caller's own, on the terms on which it was taken up.")
+    balances: dict[str, BalanceView] | None = Field(description="The caller's, by wallet.")
 
 
 @api.get("/actions", responses={200: ActionList, 401: Problem})
@@ -144,6 +145,7 @@ def list_plans() -> dict[str, Any]:
             "started_at": render_time(own.started_at),
             "ends_at": render_time(own.ends_at),
         },
+        "balances": render_balances(owned(user_id)) if (user_id := tokens.user_id_if_known()) else None,
     }
 
 

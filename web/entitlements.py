@@ -13,9 +13,9 @@ from models.database import readings, sessions
 from models.kinds import Reference
 from models.places import Place
 from web import tokens
-from web.catalog import shelf
 from web.pages import PageSize
 from web.problems import Problem
+from web.shelf import shelf
 from web.times import render_time
 
 api = APIBlueprint(

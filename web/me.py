@@ -33,15 +33,19 @@ class UserView(BaseModel):
     balances: dict[str, BalanceView]
 
 
+def render_balances(balances: dict[str, Balance]) -> dict[str, Any]:
+    return {
+        kind: {"available": balance.available, "held": balance.held, "debt": balance.debt}
+        for kind, balance in balances.items()
+    }
+
+
 def render_user(user: User, balances: dict[str, Balance]) -> dict[str, Any]:
     return {
         "id": str(user.id),
         "email": user.email,
         "created_at": render_time(user.created_at),
-        "balances": {
-            kind: {"available": balance.available, "held": balance.held, "debt": balance.debt}
-            for kind, balance in balances.items()
-        },
+        "balances": render_balances(balances),
     }
 
 

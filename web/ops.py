@@ -8,8 +8,8 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel
 
 from models.database import readings
-from web.catalog import shelf
 from web.problems import Problem
+from web.shelf import shelf
 
 api = APIBlueprint("ops", __name__, abp_tags=[{"name": "ops"}])
 

@@ -10,7 +10,7 @@ from models.database import readings
 from models.plans import NOTHING
 from models.quotes import Quote, quote
 from web import tokens
-from web.catalog import shelf
+from web.shelf import shelf
 
 
 def ask(action: str, raw_input: dict[str, Any]) -> tuple[Catalog, Quote]:

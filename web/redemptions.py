@@ -12,10 +12,10 @@ from models import promotions
 from models.database import readings, sessions
 from models.promotions import Redemption
 from web import tokens
-from web.catalog import shelf
 from web.pages import PageQuery
 from web.problems import Problem
 from web.requests import Body
+from web.shelf import shelf
 from web.times import render_time
 
 api = APIBlueprint(

@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 from models import referrals
 from models.database import readings, sessions
 from web import tokens
-from web.catalog import shelf
 from web.problems import Problem
 from web.requests import Body
+from web.shelf import shelf
 from web.times import render_time
 
 api = APIBlueprint(

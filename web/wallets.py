@@ -13,8 +13,8 @@ from models.catalog import WalletKind
 from models.database import readings, sessions
 from models.ledger import Balance, Overview, Source
 from web import tokens
-from web.catalog import shelf
 from web.problems import Problem
+from web.shelf import shelf
 from web.times import render_time
 
 api = APIBlueprint("wallets", __name__, url_prefix="/v1", abp_tags=[{"name": "credits"}], abp_security=[{"jwt": []}])

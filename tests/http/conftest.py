@@ -16,7 +16,7 @@ from models.audit import audit
 from models.database import sessions
 from models.jobs import Job
 from models.ledger import Transfer
-from web.catalog import shelf
+from web.shelf import shelf
 
 PASSWORD = "correct horse battery"
 

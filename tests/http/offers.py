@@ -7,7 +7,7 @@ from typing import Any
 from models import catalog
 from models.catalog import Catalog
 from models.database import sessions
-from web.catalog import shelf
+from web.shelf import shelf
 
 
 def sell(**tables: Any) -> Catalog:

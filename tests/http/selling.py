@@ -7,7 +7,7 @@ from typing import Any
 from models import catalog
 from models.catalog import Catalog
 from models.database import sessions
-from web.catalog import shelf
+from web.shelf import shelf
 
 EACH = {"form": "per_unit", "quantity": "quantity", "amount": 1}
 BY_LEVEL = {"form": "level", "least": 10, "most": 50, "step": 10}

@@ -75,7 +75,7 @@ def test_plans_are_shown_with_the_callers_own_on_its_own_terms(
     sell()
     user = sign_up()
     anybody = client.get("/v1/plans").json or {}
-    assert anybody["current"] is None
+    assert (anybody["current"], anybody["balances"]) == (None, None)
     shown = _by_name(anybody["plans"])
     assert shown["premium"]["prices"] == {"monthly": {"amount": 999, "currency": "EUR"}}
     assert shown["premium"]["allowances"] == [{"wallet": "minutes", "amount": 60, "period": "cycle", "rollover": False}]
@@ -91,6 +91,7 @@ def test_plans_are_shown_with_the_callers_own_on_its_own_terms(
     own = user.get("/v1/plans").json or {}
     assert (own["current"]["plan"], own["current"]["title"]) == ("premium", "Premium"), "as it was taken up"
     assert (own["current"]["billing"], own["current"]["ends_at"]) == ("monthly", None)
+    assert {kind: balance["available"] for kind, balance in own["balances"].items()} == {"tokens": 100, "minutes": 70}
     assert {name: plan["current"] for name, plan in _by_name(own["plans"]).items()} == {"premium": True, "elite": False}
     assert _by_name(own["plans"])["premium"]["title"] == "Premium 2"
 

@@ -86,6 +86,7 @@ def test_what_is_left_is_told_and_pages_are_walked_to_the_end(caller: Caller) ->
     assert seen == [10] * 6 + [6]
 
 
+@pytest.mark.usefixtures("pristine")
 def test_the_search_goes_by_its_index(client: FlaskClient, shop: Catalog) -> None:
     asked: list[tuple[str, Any]] = []
 

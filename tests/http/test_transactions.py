@@ -261,6 +261,7 @@ def test_a_page_looks_at_so_many_transfers_and_the_walk_still_finds_all(
     assert walked(caller, f"limit=2&from={later.isoformat().replace('+00:00', 'Z')}") == ([], 1)
 
 
+@pytest.mark.usefixtures("pristine")
 def test_a_page_is_reached_by_index_however_deep(sign_up: SignUp) -> None:
     caller = customer(sign_up)
     a_life(caller)

@@ -11,11 +11,9 @@ import pytest
 from ops import embedded
 from tests.system.house import House
 
-# Each of the two is started once, by the one process that runs all of its tests.
-HOUSES = [pytest.param(name, marks=pytest.mark.xdist_group(f"house on {name}")) for name in ("sqlite", "postgresql")]
 
-
-@pytest.fixture(scope="session", params=HOUSES)
+# Each of the two is started once, by the one process that runs all of its tests (tests/scheduling.py).
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     home: Path = tmp_path_factory.mktemp("home")
     if request.param == "sqlite":
