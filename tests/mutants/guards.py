@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 from tests.mutants.offers import OFFERS
+from tests.mutants.plans import PLANS
 
 TRANSFERS, MOVES, CLAWBACKS = (f"models/ledger/{name}.py" for name in ("transfers", "moves", "clawbacks"))
 RUNS, SUBMISSION, RESCUE = (f"models/jobs/{name}.py" for name in ("runs", "submission", "rescue"))
@@ -71,7 +72,8 @@ BALANCES = [
     ),
     Mutant(
         "a wallet is locked before it is changed", "models/ledger/wallets.py",
-        "        .with_for_update(key_share=True)\n", "", "tests/races/test_ledger_races.py",
+        "        .where(Wallet.id == wallet_id)\n        .with_for_update(key_share=True)\n",
+        "        .where(Wallet.id == wallet_id)\n", "tests/races/test_ledger_races.py",
     ),
 ]  # fmt: skip
 
@@ -248,4 +250,4 @@ DATABASE = [
     ),
 ]  # fmt: skip
 
-MUTANTS = [*BALANCES, *ONCE, *LIFE, *EXPRESS, *DATABASE, *OFFERS]
+MUTANTS = [*BALANCES, *ONCE, *LIFE, *EXPRESS, *DATABASE, *OFFERS, *PLANS]
