@@ -9,12 +9,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
 from uuid import UUID, uuid4
 
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy.orm import Session
 
 from ops import embedded
@@ -50,6 +52,13 @@ from web.commands.database import upgrade  # noqa: E402
 
 def pytest_sessionfinish() -> None:
     shutil.rmtree(_home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """Hash passwords with the least argon2 can do: hundreds of tests sign somebody up. Whole running Coinops do not."""
+    with mock.patch("models.users.PasswordHasher", partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)):
+        yield
 
 
 @pytest.fixture(scope="session")

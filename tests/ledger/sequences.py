@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from models.database import engine, is_postgresql, sessions
 
 ASKED_FOR = os.environ.get("COINOP_SEQUENCES")
-SEQUENCES = int(ASKED_FOR or 60)
+SEQUENCES = int(ASKED_FOR or 40)
 ENOUGH = 1_000
 """In so many sequences even the rarest situation comes up."""
 
