@@ -111,7 +111,7 @@ def test_a_plan_is_assigned_once_and_ends(flask: Run, luna: tuple[str, dict[str,
 def test_a_ticket_assigns_once(flask: Run, luna: tuple[str, dict[str, int]]) -> None:
     email, wallets = luna
     for _ in range(2):
-        flask("plans", "assign", email, "premium", "--months", "2", "--ref", "ticket 7")
+        assert flask("plans", "assign", email, "premium", "--months", "2", "--ref", "ticket 7").exit_code == 0
     assert [move.amount for move in books.moves(wallets["minutes"])] == [60]
     held = _held(email)
     assert held is not None

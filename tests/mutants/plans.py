@@ -17,6 +17,7 @@ OF_UNLIMITED = "tests/plans/test_unlimited.py -k sqlite"
 OF_PERIODS = "tests/plans/test_periods.py"
 OF_BATCHES = "tests/plans/test_batches.py"
 OF_SPENDS = "tests/http/test_spends.py -k sqlite"
+OF_COMMANDS = "tests/catalog/test_commands.py -k 'ticket and sqlite'"
 OF_RACES = "tests/races/test_allowance_races.py"
 
 PLANS = [
@@ -80,7 +81,7 @@ PLANS = [
         "    kinds = ledger.lock_wallets(session, user_id=user_id)\n    due =",
         "    kinds = {i: k for k, i in ledger.wallet_ids(session, user_id=user_id).items()}\n    due =", OF_RACES,
     ),
-    Mutant("one fact subscribes once", SUBSCRIBING, "    if earlier is not None:\n", "    if False:\n", OF_SUBSCRIBING),
+    Mutant("one fact subscribes once", SUBSCRIBING, "    if earlier is not None:\n", "    if False:\n", OF_COMMANDS),
     Mutant(
         "a day before its reset time is the day before", PERIODS,
         "    while _begins(reset, day) > moment:\n        day -= timedelta(days=1)\n", "    day -= timedelta(days=1)\n",
