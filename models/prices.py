@@ -7,6 +7,7 @@ class here and one member of `Price`. There is no floating point, no negative am
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -45,12 +46,12 @@ Line = tuple[str, int]
 """A label and an amount that nobody has checked yet."""
 
 
-class _Form(BaseModel):
+class _Form(BaseModel, ABC):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @abstractmethod
     def lines(self, title: str, measured: Measured) -> list[Line]:
         """What this input costs, line by line. Raises `InvalidInput` when it has no price."""
-        raise NotImplementedError
 
     def quantities(self) -> set[str]:
         """The quantities that it looks at."""

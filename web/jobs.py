@@ -16,7 +16,7 @@ from models.errors import NotFound
 from models.jobs import LONGEST_WAIT_SECONDS, MOST_PER_PAGE, Order, Snapshot, Status, Submission
 from web import tokens
 from web.problems import Problem
-from web.quotes import ask
+from web.quotes import PartView, ask
 from web.requests import Body, idempotency_key
 from web.times import render_time
 from web.wallets import owned
@@ -50,11 +50,6 @@ class JobQuery(BaseModel):
     after: UUID | None = Field(None, description="The `next` of the page before.")
     limit: Annotated[int, Field(ge=1, le=MOST_PER_PAGE)] = 20
     status: Status | None = None
-
-
-class PartView(BaseModel):
-    label: str
-    amount: int
 
 
 class CostView(BaseModel):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from models import plans
 from models.catalog import Catalog
 from models.database import readings
@@ -11,6 +13,11 @@ from models.plans import NOTHING
 from models.quotes import Quote, quote
 from web import tokens
 from web.shelf import shelf
+
+
+class PartView(BaseModel):
+    label: str
+    amount: int
 
 
 def ask(action: str, raw_input: dict[str, Any]) -> tuple[Catalog, Quote]:

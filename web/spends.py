@@ -14,7 +14,7 @@ from models.database import readings, sessions
 from models.spends import MOST_PER_PAGE, Spend
 from web import tokens
 from web.problems import Problem
-from web.quotes import ask
+from web.quotes import PartView, ask
 from web.requests import Body, idempotency_key
 from web.times import render_time
 
@@ -33,11 +33,6 @@ class SpendQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
     after: UUID | None = Field(None, description="The `next` of the page before.")
     limit: Annotated[int, Field(ge=1, le=MOST_PER_PAGE)] = 20
-
-
-class PartView(BaseModel):
-    label: str
-    amount: int
 
 
 class SpendCost(BaseModel):
