@@ -46,6 +46,8 @@ from sqlalchemy.types import TypeDecorator
 
 from config import settings
 
+DAY_SECONDS = 86_400
+
 BUSY_TIMEOUT_MS = 30_000
 """How long a SQLite writer waits for its turn: writers take turns by BEGIN IMMEDIATE, they do not race."""
 
@@ -299,6 +301,11 @@ def _autocommitting(engine: Engine) -> Engine:
 def moment(session: Session, *, plus: float = 0) -> datetime:
     """What the database's clock says, `plus` seconds."""
     return session.execute(select(now(plus))).scalar_one()
+
+
+def days_ahead(session: Session, days: int | None) -> datetime | None:
+    """So many days from now by the database's clock; None, which is never, for None."""
+    return None if days is None else moment(session, plus=days * DAY_SECONDS)
 
 
 def is_postgresql(session: Sender) -> bool:

@@ -12,10 +12,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import pages
 from models.catalog import Catalog
-from models.database import AwareDateTime, Base, BigId, Json, insert_into, now, words
+from models.database import DAY_SECONDS, AwareDateTime, Base, BigId, Json, insert_into, now, words
 from models.ledger import LASTING, Lot, Wallet
-
-DAY_SECONDS = 86_400
 
 
 class Topic(StrEnum):

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from models import ledger, referrals
 from models.catalog import Catalog, Pack
-from models.database import moment
+from models.database import days_ahead
 from models.errors import Fault, InvalidInput
 from models.ledger import Source
 
@@ -30,7 +30,7 @@ def fulfil(session: Session, catalog: Catalog, *, user_id: UUID, pack: str, ref:
     """
     sold = find(catalog, pack)
     referrals.reward(session, catalog, user_id=user_id, on="purchase")
-    expires_at = moment(session, plus=sold.expires_days * 86_400) if sold.expires_days else None
+    expires_at = days_ahead(session, sold.expires_days)
     kinds = sorted({*sold.credits, *sold.bonus})
     wallets = {ledger.open_wallet(session, user_id=user_id, kind=kind): kind for kind in kinds}
     for wallet_id, kind in sorted(wallets.items()):

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import ledger, pages, plans, rates, users
 from models.catalog import Catalog, Promotion, Rate
-from models.database import AwareDateTime, Base, BigId, Json, insert_into, moment, now
+from models.database import AwareDateTime, Base, BigId, Json, days_ahead, insert_into, moment, now
 from models.errors import CodeNotGood
 from models.ledger import Source
 from models.plans import Origin, months_after
@@ -137,7 +137,7 @@ def _give(session: Session, catalog: Catalog, promotion: Promotion, user_id: UUI
         given["plan"] = promotion.plan
         given["plan_title"] = catalog.plans[promotion.plan].title
         given["plan_ends_at"] = _text(held.ends_at) if held else None
-    expires_at = moment(session, plus=promotion.expires_days * 86_400) if promotion.expires_days else None
+    expires_at = days_ahead(session, promotion.expires_days)
     for wallet_id in sorted(wallets):
         kind = wallets[wallet_id]
         ledger.grant(

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from models import ledger, users
 from models.catalog import Catalog
 from models.catalog import Referral as Terms
-from models.database import AwareDateTime, Base, insert_into, moment, now
+from models.database import AwareDateTime, Base, days_ahead, insert_into, now
 from models.errors import Fault, InvalidInput, NotFound, ReferralRefused
 from models.ledger import Lot, Source, Wallet
 
@@ -140,7 +140,7 @@ def reward(session: Session, catalog: Catalog, *, user_id: UUID, on: On) -> bool
     if times < terms.cap:
         sides[referrer_id] = (terms.referrer, "referrer", "Brought a friend")
     wallets = {ledger.open_wallet(session, user_id=side, kind=terms.wallet): sides[side] for side in sorted(sides)}
-    expires_at = moment(session, plus=terms.expires_days * 86_400) if terms.expires_days else None
+    expires_at = days_ahead(session, terms.expires_days)
     for wallet_id, (amount, side, title) in sorted(wallets.items()):
         ledger.grant(
             session,

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from models import ledger, plans, referrals, users
 from models.catalog import Catalog
-from models.database import moment
+from models.database import days_ahead
 from models.errors import Fault, InvalidInput
 from models.ledger import Source
 from models.users import User
@@ -31,7 +31,7 @@ def sign_up(
             amount=given.amount,
             source=Source.signup,
             ref=f"signup:{user.id}:{number}",
-            expires_at=moment(session, plus=given.expires_days * 86_400) if given.expires_days else None,
+            expires_at=days_ahead(session, given.expires_days),
             details={"title": given.title},
         )
     if referral_code is not None:

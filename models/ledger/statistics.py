@@ -11,11 +11,9 @@ from uuid import UUID
 from sqlalchemy import and_, false, func, or_, select
 from sqlalchemy.orm import Session
 
-from models.database import now
+from models.database import DAY_SECONDS, now
 from models.ledger.express import constant
 from models.ledger.tables import Lot, Reason, Source, Transfer, Wallet
-
-DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
