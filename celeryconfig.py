@@ -88,7 +88,7 @@ beat_schedule = {
     "grant allowances": _every(_settings.allowance_seconds, "maintenance.grant_allowances"),
     "end plans": _every(60.0, "maintenance.end_plans"),
     "tell whose credits expire soon": _every(3600.0, "maintenance.notice_expiring"),
-    "forget old refresh tokens": _every(3600.0, "maintenance.forget_tokens"),
+    "forget old tokens": _every(3600.0, "maintenance.forget_tokens"),
     "audit the books": _every(3600.0, "maintenance.audit"),
 }
 # Look at the schedule at least this often, so that short periods are kept.

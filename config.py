@@ -47,6 +47,11 @@ class PaymentsMode(StrEnum):
     stripe = "stripe"
 
 
+def _reachable(host: str) -> str:
+    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # these two are no address to go to
+    return f"[{local}]" if ":" in local else local
+
+
 def _long_enough(secret: SecretStr) -> SecretStr:
     length = len(secret.get_secret_value().encode())
     if length < SHORTEST_SECRET:
@@ -94,8 +99,14 @@ class Settings(BaseSettings):
     stripe_secret_key: SecretStr | None = None
     stripe_webhook_secret: SecretStr | None = None
     stripe_api_base: str | None = None
-    smtp_url: str | None = None
+    smtp_url: str = ""
+    smtp_timeout_seconds: Seconds = 10
     mail_from: str = "Coinop <coinop@example.com>"
+
+    # How others reach us
+    public_url: str = ""
+    app_url: str = ""
+    trusted_proxies: Annotated[int, Field(ge=0, le=10)] = 0
 
     # Size of the house
     web_workers: Annotated[int, Field(ge=1, le=64)] = 2
@@ -103,8 +114,18 @@ class Settings(BaseSettings):
     generation_concurrency: Annotated[int, Field(ge=1, le=5000)] = 200
     database_pool: Annotated[int, Field(ge=1, le=200)] = 10
     max_body_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024
-    auth_rate_limit: str = "30 per minute"
+    max_upload_bytes: Annotated[int, Field(ge=1024)] = 10 * 1024 * 1024
+    max_image_pixels: Annotated[int, Field(ge=1)] = 40_000_000
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+
+    # How often: by network address, by account, by mailbox
+    auth_rate_limit: str = "30 per minute"
+    login_rate_limit: str = "10 per 15 minutes"
+    mail_rate_limit: str = "5 per hour"
+    submit_rate_limit: str = "600 per minute"
+
+    # A second lock on what users own (PostgreSQL only; see docs/security.md)
+    row_level_security: bool = True
 
     # The chain of patience: heartbeat < lease, and provider < run limit < visibility (see docs/adr/0004)
     heartbeat_seconds: Seconds = 10
@@ -154,7 +175,27 @@ class Settings(BaseSettings):
             raise ValueError("expected file:///absolute/folder")
         return value
 
-    @field_validator("auth_rate_limit")
+    @field_validator("smtp_url")
+    @classmethod
+    def _known_mail(cls, value: str) -> str:
+        url = urlsplit(value)
+        if value and not (
+            (url.scheme in ("smtp", "smtps") and url.hostname)
+            or (url.scheme == "file" and url.path.startswith("/"))
+            or value == "console:"
+        ):
+            raise ValueError("expected smtp://user:password@host:587, smtps://…, file:///absolute/folder or console:")
+        return value
+
+    @field_validator("public_url", "app_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        url = urlsplit(value)
+        if value and not (url.scheme in ("http", "https") and url.hostname and not url.query and not url.fragment):
+            raise ValueError("expected an address such as https://api.example.com")
+        return value.rstrip("/")
+
+    @field_validator("auth_rate_limit", "login_rate_limit", "mail_rate_limit", "submit_rate_limit")
     @classmethod
     def _readable_rate(cls, value: str) -> str:
         try:
@@ -179,9 +220,17 @@ class Settings(BaseSettings):
             "database_url": self.database_url or f"sqlite:///{home / 'coinop.sqlite3'}",
             "storage_url": self.storage_url or f"file://{home / 'outputs'}",
             "redis_url": self.redis_url or f"redis://127.0.0.1:{self.broker_port}/0",
+            "smtp_url": self.smtp_url or (f"file://{home / 'mail'}" if self.in_development else ""),
+            "public_url": self.public_url or f"http://{_reachable(self.host)}:{self.port}",
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
+        return self
+
+    @model_validator(mode="after")
+    def _mail_goes_somewhere(self) -> Self:
+        if not self.smtp_url:
+            raise ValueError("SMTP_URL: required with COINOP_ENV=production, smtp://user:password@host:587; console: only logs mail")
         return self
 
     @model_validator(mode="after")

@@ -72,10 +72,12 @@ class Unauthorized(Refusal):
     title = "Not signed in"
 
 
-class EmailTaken(Refusal):
-    status = 409
-    code = "email_taken"
-    title = "This address has an account already"
+class TokenNotGood(Refusal):
+    """A link out of an e-mail that was used, has run out, or was never ours."""
+
+    status = 410
+    code = "token_not_good"
+    title = "This link is not good any more"
 
 
 class InsufficientCredits(Refusal):

@@ -28,6 +28,7 @@ from models.catalog import Referral as Terms
 from models.database import AwareDateTime, Base, days_ahead, insert_into, now
 from models.errors import Fault, InvalidInput, NotFound, ReferralRefused
 from models.ledger import Lot, Source, Wallet
+from models.mailboxes import mailbox
 
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """Without the letters and digits that are taken for each other: 0 and O, 1 and I, U and V."""
@@ -171,7 +172,8 @@ def _code_of(session: Session, user_id: UUID) -> str:
 
 
 def _check(session: Session, user_id: UUID, referrer_id: UUID) -> None:
-    if users.mailbox(users.get(session, user_id).email) == users.mailbox(users.get(session, referrer_id).email):
+    mine, theirs = (users.get(session, each).email or "" for each in (user_id, referrer_id))
+    if mailbox(mine) == mailbox(theirs):
         raise ReferralRefused("This code belongs to your own mailbox.", why="same_mailbox")
     if session.scalar(select(exists().where(Referral.referred_id == user_id))):
         raise ReferralRefused("You have said before who brought you.", why="already_referred")

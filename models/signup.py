@@ -17,8 +17,8 @@ def sign_up(
 ) -> User:
     """Create an account with a wallet of every kind, the grants and the plan of sign-up.
 
-    With a `referral_code` it is noted who brought the new user. Raises `EmailTaken`, `InvalidInput` naming
-    `referral_code`, or `ReferralRefused`.
+    With a `referral_code` it is noted who brought the new user. Raises `InvalidInput` naming `referral_code`, or
+    `ReferralRefused`.
     """
     if referral_code is not None and catalog.referral is None:
         raise InvalidInput(Fault("referral_code", "this product does not reward bringing others"))

@@ -1,27 +1,40 @@
 """Every table of the product, imported in one place for those who need the whole: migrations and their check."""
 
+from models.api_keys import ApiKey
+from models.audit_log import AuditEntry
 from models.catalog import CatalogVersion, PlanAllowance, PlanVersion
+from models.emails import Email
 from models.jobs.tables import Job, JobSlots
 from models.ledger.tables import Clawback, Lot, Transfer, Wallet
+from models.logins import Login, RefreshToken
+from models.mailboxes import Mailbox
 from models.notices import Notice
+from models.one_time_tokens import OneTimeToken
 from models.outbox import Outbox
 from models.places import Place
 from models.plans.tables import Subscription
 from models.promotions import PromotionUse, Redemption
 from models.rates import RateWindow
 from models.referrals import Referral, ReferralCode
-from models.refresh_tokens import RefreshToken
 from models.saved_replies import SavedReply
 from models.spends import Spend
+from models.tries import TryWindow
+from models.uploads import Upload
 from models.users import User
 
 __all__ = [
+    "ApiKey",
+    "AuditEntry",
     "CatalogVersion",
     "Clawback",
+    "Email",
     "Job",
     "JobSlots",
+    "Login",
     "Lot",
+    "Mailbox",
     "Notice",
+    "OneTimeToken",
     "Outbox",
     "Place",
     "PlanAllowance",
@@ -36,6 +49,8 @@ __all__ = [
     "Spend",
     "Subscription",
     "Transfer",
+    "TryWindow",
+    "Upload",
     "User",
     "Wallet",
 ]

@@ -10,7 +10,7 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel, EmailStr, Field
 
 from config import settings
-from models import refresh_tokens, users
+from models import logins, users
 from models.database import readings, sessions
 from models.errors import Unauthorized
 from models.signup import sign_up
@@ -59,7 +59,7 @@ class TokenPair(BaseModel):
     user: UserView | None = None
 
 
-@api.post("/signup", responses={201: TokenPair, 409: Problem, 422: Problem, 429: Problem})
+@api.post("/signup", responses={201: TokenPair, 422: Problem, 429: Problem})
 def signup(body: NewAccount) -> tuple[dict[str, Any], int]:
     """Open an account; the sign-up credits are in its wallets at once."""
     password_hash = users.hash_password(body.password)
@@ -69,7 +69,7 @@ def signup(body: NewAccount) -> tuple[dict[str, Any], int]:
         user = sign_up(
             session, catalog, email=body.email, password_hash=password_hash, referral_code=body.referral_code
         )
-        refresh_id = refresh_tokens.issue(session, user_id=user.id)
+        _, refresh_id = logins.begin(session, user_id=user.id)
     return {**tokens.pair(user.id, refresh_id), "user": render_user(user, owned(user.id))}, 201
 
 
@@ -77,10 +77,10 @@ def signup(body: NewAccount) -> tuple[dict[str, Any], int]:
 def login(body: Credentials) -> dict[str, Any]:
     """Exchange e-mail address and password for tokens."""
     with readings() as session:
-        user = users.find(session, email=body.email)
-    user = users.verify_password(user, body.password)
+        candidates = users.named(session, email=body.email)
+    user = users.with_password(candidates, body.password)
     with sessions() as session:
-        refresh_id = refresh_tokens.issue(session, user_id=user.id)
+        _, refresh_id = logins.begin(session, user_id=user.id)
     return {**tokens.pair(user.id, refresh_id), "user": render_user(user, owned(user.id))}
 
 
@@ -89,10 +89,10 @@ def refresh(body: RefreshRequest) -> dict[str, Any]:
     """Exchange a refresh token for new tokens. Each works once; a second use ends all that descend from it."""
     user_id, token_id = tokens.read_refresh_token(body.refresh_token)
     with sessions() as session:
-        successor = refresh_tokens.exchange(session, token_id=token_id)
-    if successor is None:
+        exchanged = logins.exchange(session, token_id=token_id)
+    if exchanged is None:
         raise Unauthorized("This refresh token was used or ended before: log in again.")
-    return tokens.pair(user_id, successor)
+    return tokens.pair(user_id, exchanged[1])
 
 
 @api.post("/logout", responses={204: None, 401: Problem, 422: Problem, 429: Problem})
@@ -100,5 +100,5 @@ def logout(body: RefreshRequest) -> tuple[str, int]:
     """End the session that a refresh token belongs to."""
     _, token_id = tokens.read_refresh_token(body.refresh_token)
     with sessions() as session:
-        refresh_tokens.revoke(session, token_id=token_id)
+        logins.end_by_token(session, token_id=token_id)
     return "", 204

@@ -1,4 +1,4 @@
-"""Tokens: who is calling. Access tokens live 15 minutes; refresh tokens are used once (`models/refresh_tokens.py`)."""
+"""Tokens: who is calling. Access tokens live 15 minutes; refresh tokens are used once (`models/logins.py`)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt.exceptions import PyJWTError
 
 from config import settings
-from models import refresh_tokens
+from models import logins
 from models.errors import Unauthorized
 from web.problems import from_refusal
 
@@ -34,7 +34,7 @@ def register(app: Flask) -> None:
         JWT_SECRET_KEY=settings().jwt_secret_key.get_secret_value(),
         JWT_ALGORITHM="HS256",
         JWT_ACCESS_TOKEN_EXPIRES=timedelta(seconds=ACCESS_SECONDS),
-        JWT_REFRESH_TOKEN_EXPIRES=timedelta(seconds=refresh_tokens.LIFETIME_SECONDS),
+        JWT_REFRESH_TOKEN_EXPIRES=timedelta(seconds=logins.LIFETIME_SECONDS),
         JWT_TOKEN_LOCATION=["headers"],
         JWT_ENCODE_ISSUER=ISSUER,
         JWT_DECODE_ISSUER=ISSUER,

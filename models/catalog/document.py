@@ -106,9 +106,13 @@ class SignupGrant(Document):
 
 
 class Signup(Document):
-    """`plan` is what a new user has, and what a user falls back to when another plan ends."""
+    """`plan` is what a new user has, and what a user falls back to when another plan ends.
+
+    `credits_at` says when the sign-up grants are given: at sign-up, or once the user has verified the address.
+    """
 
     plan: Name | None = None
+    credits_at: Literal["signup", "verification"] = "signup"
 
 
 class Limits(Document):

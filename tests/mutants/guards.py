@@ -97,7 +97,7 @@ ONCE = [
         OF_CLAWBACKS,
     ),
     Mutant(
-        "one use of a refresh token", "models/refresh_tokens.py",
+        "one use of a refresh token", "models/logins.py",
         "RefreshToken.id == token_id, RefreshToken.used_at.is_(None),", "RefreshToken.id == token_id,",
         "tests/races/test_ledger_races.py -k refresh",
     ),

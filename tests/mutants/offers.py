@@ -60,8 +60,8 @@ OFFERS = [
     ),
     Mutant(
         "nobody brings themselves from another address", REFERRALS,
-        "users.mailbox(users.get(session, user_id).email) == users.mailbox(users.get(session, referrer_id).email)",
-        "users.get(session, user_id).email == users.get(session, referrer_id).email", OF_REFERRALS,
+        "mailbox(mine) == mailbox(theirs)",
+        "mine == theirs", OF_REFERRALS,
     ),
     Mutant(
         "two users never bring each other at once", REFERRALS,

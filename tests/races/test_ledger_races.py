@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.orm import Session
 
-from models import ledger, refresh_tokens
+from models import ledger, logins
 from models.database import sessions
 from models.ledger import Source
 from tests.ledger import books
@@ -96,9 +96,9 @@ def test_one_use_of_a_refresh_token(new_user: NewUser) -> None:
     for _ in range(ROUNDS):
         user, _ = new_user()
         with sessions() as session:
-            token = refresh_tokens.issue(session, user_id=user)
-        results = race(*[lambda session, token=token: refresh_tokens.exchange(session, token_id=token)] * 20)
+            _, token = logins.begin(session, user_id=user)
+        results = race(*[lambda session, token=token: logins.exchange(session, token_id=token)] * 20)
         assert len([each for each in results if each is None]) == 19
-        [successor] = [each for each in results if each is not None]
+        [(_, successor)] = [each for each in results if each is not None]
         with sessions() as session:
-            assert refresh_tokens.exchange(session, token_id=successor) is None, "a replay ends the family"
+            assert logins.exchange(session, token_id=successor) is None, "a replay ends the log-in"

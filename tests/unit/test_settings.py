@@ -41,6 +41,13 @@ def _boot(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         ("LEASE_SECONDS", "5", "HEARTBEAT_SECONDS: expected less than LEASE_SECONDS (5 s)"),
         ("AI_MODE", "openai", "expected mock"),
         ("AUTH_RATE_LIMIT", "lots", "30 per minute"),
+        ("LOGIN_RATE_LIMIT", "often", "30 per minute"),
+        ("SMTP_URL", "mail.example.com:25", "expected smtp://"),
+        ("SMTP_URL", "smtp://", "expected smtp://"),
+        ("PUBLIC_URL", "api.example.com", "expected an address such as https://api.example.com"),
+        ("APP_URL", "https://app.example.com/?page=1", "expected an address"),
+        ("TRUSTED_PROXIES", "-1", "greater than or equal to 0"),
+        ("COINOP_ENV", "production", "SMTP_URL: required with COINOP_ENV=production"),
     ],
 )
 def test_a_bad_value_stops_the_boot_and_is_named(tmp_path: Path, variable: str, value: str, expected: str) -> None:

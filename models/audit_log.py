@@ -1,0 +1,63 @@
+"""The audit log: who changed what in the name of the house, with what was before and after. It only grows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Index, String, insert
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models.database import AwareDateTime, Base, BigId, Json, now, words
+
+
+class Actor(StrEnum):
+    """Who acts: an admin with an account, whoever has the admin API key, or whoever runs a command on the machine."""
+
+    admin = "admin"
+    admin_key = "admin_key"
+    command = "command"
+
+
+class AuditEntry(Base):
+    """One change. `target` names the row (`user:<id>`); triggers refuse to update or delete entries."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index("ix_audit_log_target_id", "target", "id"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    actor: Mapped[Actor] = mapped_column(words(Actor, "actor"))
+    actor_id: Mapped[UUID | None]
+    verb: Mapped[str] = mapped_column(String(100))
+    target: Mapped[str] = mapped_column(String(200))
+    before: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    after: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    reason: Mapped[str | None] = mapped_column(String(500))
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(AwareDateTime, server_default=now())
+
+
+def record(
+    session: Session,
+    *,
+    actor: Actor,
+    verb: str,
+    target: str,
+    actor_id: UUID | None = None,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+    reason: str | None = None,
+    request_id: str | None = None,
+) -> None:
+    """Write down a change with the transaction that makes it, so that neither is without the other.
+
+    `verb` says what was done in dotted words (`user.role`); no secrets in `before` and `after`.
+    """
+    session.execute(
+        insert(AuditEntry).values(
+            actor=actor, actor_id=actor_id, verb=verb, target=target, before=before, after=after, reason=reason,
+            request_id=request_id,
+        )
+    )  # fmt: skip
