@@ -230,7 +230,10 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _mail_goes_somewhere(self) -> Self:
         if not self.smtp_url:
-            raise ValueError("SMTP_URL: required with COINOP_ENV=production, smtp://user:password@host:587; console: only logs mail")
+            raise ValueError(
+                "SMTP_URL: required with COINOP_ENV=production, such as smtp://user:password@host:587; "
+                "console: only logs that there was mail"
+            )
         return self
 
     @model_validator(mode="after")

@@ -97,7 +97,7 @@ def access_tokens(owners: list[UUID]) -> dict[UUID, str]:
     app = Flask("bench")
     tokens.register(app)
     with app.app_context():
-        return {user_id: tokens.pair(user_id, uuid4())["access_token"] for user_id in owners}
+        return {user_id: tokens.pair(user_id, uuid4(), uuid4())["access_token"] for user_id in owners}
 
 
 def _user() -> UUID:

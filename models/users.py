@@ -10,7 +10,7 @@ from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import CheckConstraint, Index, String, insert, select, text, update
+from sqlalchemy import CheckConstraint, Index, String, insert, select, text, true, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.database import AwareDateTime, Base, new_id, now, words
@@ -33,6 +33,7 @@ class User(Base):
 
     An address belongs to the account that verified it, so one account at most has it verified; others may have named
     it. A closed account has no address, password or name any more: its id is what the ledger knows it by.
+    `notices_by_mail` says whether its owner wants mail about what a notice tells too, such as a low balance.
     """
 
     __tablename__ = "users"
@@ -50,6 +51,7 @@ class User(Base):
     email: Mapped[str | None] = mapped_column(String(LONGEST_EMAIL))
     password_hash: Mapped[str | None] = mapped_column(String(200))
     name: Mapped[str | None] = mapped_column(String(100))
+    notices_by_mail: Mapped[bool] = mapped_column(server_default=true())
     role: Mapped[Role] = mapped_column(words(Role, "role"), server_default=Role.user)
     verified_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
     suspended_at: Mapped[datetime | None] = mapped_column(AwareDateTime)

@@ -69,8 +69,8 @@ def signup(body: NewAccount) -> tuple[dict[str, Any], int]:
         user = sign_up(
             session, catalog, email=body.email, password_hash=password_hash, referral_code=body.referral_code
         )
-        _, refresh_id = logins.begin(session, user_id=user.id)
-    return {**tokens.pair(user.id, refresh_id), "user": render_user(user, owned(user.id))}, 201
+        login_id, refresh_id = logins.begin(session, user_id=user.id)
+    return {**tokens.pair(user.id, login_id, refresh_id), "user": render_user(user, owned(user.id))}, 201
 
 
 @api.post("/login", responses={200: TokenPair, 401: Problem, 422: Problem, 429: Problem})
@@ -80,8 +80,8 @@ def login(body: Credentials) -> dict[str, Any]:
         candidates = users.named(session, email=body.email)
     user = users.with_password(candidates, body.password)
     with sessions() as session:
-        _, refresh_id = logins.begin(session, user_id=user.id)
-    return {**tokens.pair(user.id, refresh_id), "user": render_user(user, owned(user.id))}
+        login_id, refresh_id = logins.begin(session, user_id=user.id)
+    return {**tokens.pair(user.id, login_id, refresh_id), "user": render_user(user, owned(user.id))}
 
 
 @api.post("/refresh", responses={200: TokenPair, 401: Problem, 422: Problem, 429: Problem})
@@ -92,7 +92,7 @@ def refresh(body: RefreshRequest) -> dict[str, Any]:
         exchanged = logins.exchange(session, token_id=token_id)
     if exchanged is None:
         raise Unauthorized("This refresh token was used or ended before: log in again.")
-    return tokens.pair(user_id, exchanged[1])
+    return tokens.pair(user_id, *exchanged)
 
 
 @api.post("/logout", responses={204: None, 401: Problem, 422: Problem, 429: Problem})

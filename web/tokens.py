@@ -87,10 +87,10 @@ def current_user_id() -> UUID:
     return user_id
 
 
-def pair(user_id: UUID, refresh_id: UUID) -> dict[str, Any]:
-    """An access token and the refresh token with this id, as they are sent to the client."""
+def pair(user_id: UUID, login_id: UUID, refresh_id: UUID) -> dict[str, Any]:
+    """An access token of this log-in and the refresh token with this id, as they are sent to the client."""
     return {
-        "access_token": create_access_token(str(user_id)),
+        "access_token": create_access_token(str(user_id), additional_claims={"login": str(login_id)}),
         "refresh_token": create_refresh_token(str(user_id), additional_claims={"jti": str(refresh_id)}),
         "token_type": "Bearer",
         "expires_in": ACCESS_SECONDS,

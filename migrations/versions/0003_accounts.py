@@ -216,6 +216,7 @@ def upgrade() -> None:
         users.alter_column("email", existing_type=sa.String(length=254), nullable=True)
         users.alter_column("password_hash", existing_type=sa.String(length=200), nullable=True)
         users.add_column(sa.Column("name", sa.String(length=100), nullable=True))
+        users.add_column(sa.Column("notices_by_mail", sa.Boolean(), server_default=sa.true(), nullable=False))
         users.add_column(
             sa.Column("role", word("role", "user", "support", "admin"), server_default="user", nullable=False)
         )
@@ -245,7 +246,7 @@ def downgrade() -> None:
             users.drop_constraint(op.f(constraint), type_="check")
         users.drop_index("uq_users_email_verified")
         users.drop_index("ix_users_email")
-        for column in ("name", "role", "suspended_at", "closing_at", "closed_at"):
+        for column in ("name", "notices_by_mail", "role", "suspended_at", "closing_at", "closed_at"):
             users.drop_column(column)
         users.alter_column("email", existing_type=sa.String(length=254), nullable=False)
         users.alter_column("password_hash", existing_type=sa.String(length=200), nullable=False)
