@@ -72,6 +72,52 @@ class Unauthorized(Refusal):
     title = "Not signed in"
 
 
+class AccountSuspended(Refusal):
+    """The house has suspended the account; told only to who has its password or a token of it."""
+
+    status = 403
+    code = "account_suspended"
+    title = "This account is suspended"
+
+
+class ScopeRequired(Refusal):
+    """An API key that may not do this. Member: `scope`, the one that is missing; null where no key may."""
+
+    status = 403
+    code = "scope_required"
+    title = "This API key may not do this"
+
+
+class WrongPassword(Refusal):
+    """The current password, asked for again before something that cannot be undone, was wrong."""
+
+    status = 403
+    code = "wrong_password"
+    title = "The password is wrong"
+
+
+class RoleRequired(Refusal):
+    """Only those with a role may do this. Member: `role`."""
+
+    status = 403
+    code = "role_required"
+    title = "Your role does not include this"
+
+
+class LastAdmin(Refusal):
+    status = 409
+    code = "last_admin"
+    title = "Somebody must stay an admin"
+
+
+class TooManyApiKeys(Refusal):
+    """The user has as many API keys as there may be. Member: `limit`."""
+
+    status = 409
+    code = "too_many_api_keys"
+    title = "Too many API keys"
+
+
 class TokenNotGood(Refusal):
     """A link out of an e-mail that was used, has run out, or was never ours."""
 

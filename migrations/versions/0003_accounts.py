@@ -88,7 +88,7 @@ def upgrade() -> None:
         sa.Column("started_at", MOMENT, nullable=False),
         sa.Column("ends_at", MOMENT, nullable=False),
         sa.Column("tried", sa.Integer(), nullable=False),
-        sa.CheckConstraint("tried > 0", name=op.f("ck_try_windows_tried_positive")),
+        sa.CheckConstraint("tried >= 0", name=op.f("ck_try_windows_tried_not_negative")),
         sa.PrimaryKeyConstraint("subject_hash", "name", name=op.f("pk_try_windows")),
     )
     op.create_index("ix_try_windows_ends_at", "try_windows", ["ends_at"], unique=False)
