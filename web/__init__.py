@@ -43,7 +43,7 @@ def create_app() -> OpenAPI:
     app = OpenAPI(
         __name__,
         info=Info(title="Coinop", version="1", description="AI generation for credits."),
-        security_schemes={"jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        security_schemes=tokens.SECURITY_SCHEMES,
         doc_prefix="/docs",
         doc_url="/openapi.json",
         validation_error_status=422,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from config import settings
 from models import jobs
+from models.api_keys import Scope
 from models.database import at_once, readings, sessions
 from models.errors import NotFound
 from models.jobs import LONGEST_WAIT_SECONDS, MOST_PER_PAGE, Order, Snapshot, Status, Submission
@@ -22,8 +23,10 @@ from web.times import render_time
 from web.wallets import owned
 from worker.storage import storage
 
-api = APIBlueprint("jobs", __name__, url_prefix="/v1/jobs", abp_tags=[{"name": "jobs"}], abp_security=[{"jwt": []}])
-api.before_request(tokens.require_user)
+api = APIBlueprint(
+    "jobs", __name__, url_prefix="/v1/jobs", abp_tags=[{"name": "jobs"}], abp_security=tokens.BY_TOKEN_OR_KEY
+)
+api.before_request(tokens.callers(read=Scope.jobs_read, write=Scope.jobs_write))
 
 POLL_SECONDS = 1
 """How often a client is asked to look again."""

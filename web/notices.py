@@ -9,6 +9,7 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel, Field
 
 from models import notices
+from models.api_keys import Scope
 from models.database import readings
 from models.notices import Notice, Topic
 from web import tokens
@@ -17,9 +18,9 @@ from web.problems import Problem
 from web.times import render_time
 
 api = APIBlueprint(
-    "notices", __name__, url_prefix="/v1/notices", abp_tags=[{"name": "credits"}], abp_security=[{"jwt": []}]
+    "notices", __name__, url_prefix="/v1/notices", abp_tags=[{"name": "credits"}], abp_security=tokens.BY_TOKEN_OR_KEY
 )
-api.before_request(tokens.require_user)
+api.before_request(tokens.callers(read=Scope.credits_read, write=Scope.credits_write))
 
 
 class ExpiringView(BaseModel):

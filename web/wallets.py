@@ -9,6 +9,7 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel, Field
 
 from models import ledger, plans
+from models.api_keys import Scope
 from models.catalog import WalletKind
 from models.database import readings, sessions
 from models.ledger import Balance, Overview, Source
@@ -17,8 +18,10 @@ from web.problems import Problem
 from web.shelf import shelf
 from web.times import render_time
 
-api = APIBlueprint("wallets", __name__, url_prefix="/v1", abp_tags=[{"name": "credits"}], abp_security=[{"jwt": []}])
-api.before_request(tokens.require_user)
+api = APIBlueprint(
+    "wallets", __name__, url_prefix="/v1", abp_tags=[{"name": "credits"}], abp_security=tokens.BY_TOKEN_OR_KEY
+)
+api.before_request(tokens.callers(read=Scope.credits_read, write=Scope.credits_write))
 
 EMPTY = Balance(available=0, held=0, debt=0)
 
