@@ -20,12 +20,18 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from strictness import (
+    HOW_TO_MAKE_ONE,
+    SHORTEST_PASSWORD,
+    SHORTEST_SECRET,
+    as_browsers_send_it,
+    on_this_machine,
+    weakness,
+)
+
 ROOT = Path(__file__).resolve().parent
 SECRETS_FILE = "secrets.env"
 """The file in `COINOP_HOME` that holds the secrets `make up` generates on its first run."""
-
-SHORTEST_SECRET = 32
-"""Bytes; an HMAC-SHA256 key shorter than its digest weakens it (RFC 7518, section 3.2)."""
 
 
 class BadSettings(SystemExit):
@@ -55,10 +61,7 @@ def _reachable(host: str) -> str:
 def _long_enough(secret: SecretStr) -> SecretStr:
     length = len(secret.get_secret_value().encode())
     if length < SHORTEST_SECRET:
-        raise ValueError(
-            f"expected at least {SHORTEST_SECRET} bytes, got {length}; "
-            "`make up` generates one, or use `python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
-        )
+        raise ValueError(f"expected at least {SHORTEST_SECRET} bytes, got {length}; {HOW_TO_MAKE_ONE}")
     return secret
 
 
@@ -148,6 +151,19 @@ class Settings(BaseSettings):
     def _split_origins(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_alone(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and origin != as_browsers_send_it(origin):
+                raise ValueError(
+                    f"expected origins as browsers send them, such as https://app.example.com, "
+                    f"without a path; {origin!r} is none"
+                )
+        if "*" in value and len(value) > 1:
+            raise ValueError("expected either a list of origins or * alone")
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
@@ -234,6 +250,38 @@ class Settings(BaseSettings):
                 "SMTP_URL: required with COINOP_ENV=production, such as smtp://user:password@host:587; "
                 "console: only logs that there was mail"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _locked_in_production(self) -> Self:
+        """Outside development nobody gets by with what is good enough to try things out."""
+        if self.in_development:
+            return self
+        faults = []
+        seen: dict[str, str] = {}
+        secrets = {
+            "SECRET_KEY": (self.secret_key, SHORTEST_SECRET),
+            "JWT_SECRET_KEY": (self.jwt_secret_key, SHORTEST_SECRET),
+            "ADMIN_API_KEY": (self.admin_api_key, SHORTEST_SECRET),
+            "FLOWER_PASSWORD": (self.flower_password, SHORTEST_PASSWORD),
+        }
+        for name, (secret, shortest) in secrets.items():
+            if secret is None:
+                continue
+            value = secret.get_secret_value()
+            if why := weakness(value, shortest):
+                faults.append(f"{name}: {why}; {HOW_TO_MAKE_ONE}")
+            if value in seen:
+                faults.append(f"{name}: expected a secret of its own, got the one of {seen[value]}")
+            seen.setdefault(value, name)
+        if "*" in self.cors_origins:
+            faults.append("CORS_ORIGINS: expected a list of origins with COINOP_ENV=production, not *")
+        for name, address in (("PUBLIC_URL", self.public_url), ("APP_URL", self.app_url)):
+            url = urlsplit(address)
+            if url.scheme == "http" and not on_this_machine(url.hostname or ""):
+                faults.append(f"{name}: expected https:// with COINOP_ENV=production: links with tokens begin with it")
+        if faults:
+            raise ValueError("\n  ".join(faults))
         return self
 
     @model_validator(mode="after")
