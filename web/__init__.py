@@ -7,8 +7,7 @@ document in `problems.py`; no view handles refusals one by one.
 from __future__ import annotations
 
 import structlog
-from flask_cors import CORS
-from flask_openapi import Info, OpenAPI
+from flask_openapi import Info
 
 from config import settings
 from logs import set_up_logging
@@ -17,6 +16,7 @@ from web import (
     catalog,
     commands,
     entitlements,
+    headers,
     jobs,
     me,
     notices,
@@ -31,16 +31,17 @@ from web import (
     transactions,
     wallets,
 )
+from web.requests import FrontDoor
 from worker import relay
 from worker.app import app as celery_app
 
 log = structlog.get_logger(__name__)
 
 
-def create_app() -> OpenAPI:
+def create_app() -> FrontDoor:
     """The WSGI application, by the settings of this process."""
     set_up_logging()
-    app = OpenAPI(
+    app = FrontDoor(
         __name__,
         info=Info(title="Coinop", version="1", description="AI generation for credits."),
         security_schemes=tokens.SECURITY_SCHEMES,
@@ -52,17 +53,10 @@ def create_app() -> OpenAPI:
         static_folder=None,
     )
     app.config["SECRET_KEY"] = settings().secret_key.get_secret_value()
-    app.config["MAX_CONTENT_LENGTH"] = settings().max_body_bytes
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
     problems.register(app)
     requests.register(app)
+    headers.register(app)
     tokens.register(app)
-    if settings().cors_origins:
-        CORS(
-            app,
-            origins=list(settings().cors_origins),
-            expose_headers=["ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id"],
-        )
     for noun in (
         auth,
         me,
