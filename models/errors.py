@@ -58,6 +58,35 @@ class InvalidInput(Refusal):
         return cls(*faults)
 
 
+class PictureRefused(Refusal):
+    """Bytes that are no picture as they are taken here. Member `why`: `format`, `type` (another one than declared),
+    `animated`, `damaged` or `pixels`, which has the member `most_pixels` too."""
+
+    status = 422
+    code = "picture_refused"
+    title = "This picture cannot be used"
+
+    def __init__(self, why: str, detail: str, **members: Any) -> None:
+        super().__init__(detail, why=why, **members)
+        self.why = why
+
+
+class UploadSpaceFull(Refusal):
+    """The user's uploads take as much space as they may. Members, in bytes: `limit`, `used`, `size` of the new one."""
+
+    status = 409
+    code = "upload_space_full"
+    title = "No space for more uploads"
+
+
+class TooManyUploads(Refusal):
+    """As many uploads are under way as are taken at once. Member: `retry_after` in seconds."""
+
+    status = 429
+    code = "too_many_uploads"
+    title = "Too many uploads at once"
+
+
 class NotFound(Refusal):
     """There is no such thing, or it is not the caller's: the two are told apart by nobody."""
 
@@ -102,6 +131,20 @@ class RoleRequired(Refusal):
     status = 403
     code = "role_required"
     title = "Your role does not include this"
+
+
+class OwnAccount(Refusal):
+    """Nobody decides about themselves: another admin has to."""
+
+    status = 403
+    code = "own_account"
+    title = "Somebody else must do this"
+
+
+class AccountClosing(Refusal):
+    status = 409
+    code = "account_closing"
+    title = "This account is being closed"
 
 
 class LastAdmin(Refusal):
