@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, delete, insert, select, text, update
+from sqlalchemy import ForeignKey, Index, String, delete, exists, insert, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.database import AwareDateTime, Base, new_id, now
 from models.errors import NotFound
+from models.users import User
 
 LIFETIME_SECONDS = 30 * 24 * 3600
 """How long a refresh token waits to be exchanged, and so how long a log-in lasts that nobody uses."""
@@ -57,13 +58,14 @@ def begin(
 ) -> tuple[UUID, UUID]:
     """Log a user in, and return the ids of the log-in and of its first refresh token."""
     login_id: UUID = new_id()
-    agent = user_agent[:200] if user_agent else None
-    session.execute(insert(Login).values(id=login_id, user_id=user_id, user_agent=agent, address=address))
+    agent, where = (text[:most] if text else None for text, most in ((user_agent, 200), (address, 45)))
+    session.execute(insert(Login).values(id=login_id, user_id=user_id, user_agent=agent, address=where))
     return login_id, _issue(session, login_id)
 
 
 def exchange(session: Session, *, token_id: UUID) -> tuple[UUID, UUID] | None:
-    """Consume a refresh token and return its log-in and its successor; None when it is unknown, expired or was used.
+    """Consume a refresh token and return its log-in and its successor; None when it is unknown, expired or was used,
+    or its user is suspended or closing.
 
     Of many exchanges of one token at once, one works. A replay ends the log-in: the caller must let the transaction
     commit in that case too. Locks the token, then its log-in.
@@ -77,8 +79,9 @@ def exchange(session: Session, *, token_id: UUID) -> tuple[UUID, UUID] | None:
     if login_id is None:
         end_by_token(session, token_id=token_id)
         return None
-    going_on = update(Login).where(Login.id == login_id, Login.ended_at.is_(None)).values(last_used_at=now())
-    if session.scalar(going_on.returning(Login.id)) is None:
+    active = exists().where(User.id == Login.user_id, User.suspended_at.is_(None), User.closing_at.is_(None))
+    going_on = update(Login).where(Login.id == login_id, Login.ended_at.is_(None), active).values(last_used_at=now())
+    if session.scalar(going_on.returning(Login.id).execution_options(synchronize_session=False)) is None:
         return None
     return login_id, _issue(session, login_id)
 
@@ -90,11 +93,15 @@ def end(session: Session, *, user_id: UUID, login_id: UUID) -> None:
     _end(session, Login.id == login_id)
 
 
-def end_by_token(session: Session, *, token_id: UUID) -> None:
-    """End the log-in that a refresh token belongs to; nothing happens when it is unknown."""
-    login_id = session.scalar(select(RefreshToken.login_id).where(RefreshToken.id == token_id))
-    if login_id is not None:
-        _end(session, Login.id == login_id)
+def end_by_token(session: Session, *, token_id: UUID, everywhere: bool = False) -> None:
+    """End the log-in that a refresh token belongs to, or with `everywhere` all of its user's.
+
+    Nothing happens when the token is unknown, or its log-in has ended: who finds an old token ends no later log-in.
+    """
+    its = select(Login.id, Login.user_id).join(RefreshToken, RefreshToken.login_id == Login.id)
+    login = session.execute(its.where(RefreshToken.id == token_id, Login.ended_at.is_(None))).one_or_none()
+    if login is not None:
+        _end(session, Login.user_id == login.user_id if everywhere else Login.id == login.id)
 
 
 def end_all(session: Session, *, user_id: UUID, but: UUID | None = None) -> None:

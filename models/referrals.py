@@ -120,7 +120,8 @@ def reward(session: Session, catalog: Catalog, *, user_id: UUID, on: On) -> bool
 
     Returns whether this was the time. The referrer gets them for so many users as the catalog's cap says, and beyond
     it only the referred one does. Locks the referral, then the referrer's code, so that nobody else counts meanwhile,
-    then both wallets in the order of their ids: so call it before anything else in the transaction locks a wallet.
+    then the referrer's wallet and all of the referred user's in the order of their ids: so call it before anything else
+    in the transaction locks a wallet; what comes after may go on to any wallet of the referred user.
     """
     terms = catalog.referral
     if terms is None or terms.on != on:
@@ -141,6 +142,7 @@ def reward(session: Session, catalog: Catalog, *, user_id: UUID, on: On) -> bool
     if times < terms.cap:
         sides[referrer_id] = (terms.referrer, "referrer", "Brought a friend")
     wallets = {ledger.open_wallet(session, user_id=side, kind=terms.wallet): sides[side] for side in sorted(sides)}
+    ledger.lock_wallets(session, user_id=user_id, also=wallets)
     expires_at = days_ahead(session, terms.expires_days)
     for wallet_id, (amount, side, title) in sorted(wallets.items()):
         ledger.grant(

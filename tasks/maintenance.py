@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from config import settings
 from models import audit as books
-from models import catalog, jobs, ledger, logins, notices, one_time_tokens, outbox, plans
+from models import catalog, jobs, ledger, logins, notices, one_time_tokens, outbox, plans, tries
 from models.database import readings, sessions
 from models.jobs import Queue
 from worker import broker, relay
@@ -113,10 +113,11 @@ def notice_expiring() -> None:
 
 @app.task(name="maintenance.forget_tokens")
 def forget_tokens() -> None:
-    """Delete the tokens past their time: of log-ins and of links in e-mails."""
+    """Delete the tokens past their time, of log-ins and of links in e-mails, and the windows of tries that are over."""
     with sessions() as session:
         logins.forget_expired(session)
         one_time_tokens.forget_expired(session)
+        tries.forget_old(session)
 
 
 @app.task(name="maintenance.audit")

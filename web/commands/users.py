@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 from flask.cli import AppGroup
 
-from models import catalog, referrals, users
+from models import catalog, signup
 from models.database import sessions
 from web.commands.people import user_of
+from web.commands.refusals import refusals_told
 
 group = AppGroup("users", help="Accounts.")
 
@@ -15,9 +16,7 @@ group = AppGroup("users", help="Accounts.")
 @group.command("verify")
 @click.argument("email")
 def verify(email: str) -> None:
-    """Note that EMAIL was seen to belong to whoever has the account; who brought them may get credits for it."""
-    with sessions() as session:
-        user_id = user_of(session, email).id
-        new = users.verify(session, user_id)
-        referrals.reward(session, catalog.current(session), user_id=user_id, on="verification")
+    """Note that EMAIL was seen to belong to whoever has the account; they get what the link in an e-mail gives."""
+    with sessions() as session, refusals_told():
+        new = signup.verify(session, catalog.current(session), user_id=user_of(session, email).id)
     click.echo(f"{email} is verified{'' if new else ' already'}.")
