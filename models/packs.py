@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from models import ledger, referrals
+from models import emails, ledger, referrals
 from models.catalog import Catalog, Pack
 from models.database import days_ahead
 from models.errors import Fault, InvalidInput
@@ -21,12 +21,14 @@ def find(catalog: Catalog, name: str) -> Pack:
     return catalog.packs[name]
 
 
-def fulfil(session: Session, catalog: Catalog, *, user_id: UUID, pack: str, ref: str) -> None:
-    """Give a user the credits of a pack that was paid for, and its bonus, each as a lot of its own.
+def fulfil(
+    session: Session, catalog: Catalog, *, user_id: UUID, pack: str, ref: str, reference: str | None = None
+) -> None:
+    """Give a user the credits of a pack that was paid for, and its bonus, each as a lot of its own, and a receipt.
 
-    `ref` names the payment: the same one is fulfilled once. Whoever brought the user is rewarded, where the catalog
-    rewards the first purchase. Locks as `referrals.reward`, then the wallets of the pack, in order of their ids. Raises
-    `InvalidInput` naming `pack`.
+    `ref` names the payment: the same one is fulfilled once. `reference` is what the buyer knows it by, if that is
+    something else. Whoever brought the user is rewarded, where the catalog rewards the first purchase. Locks as
+    `referrals.reward`, then the wallets of the pack, in order of their ids. Raises `InvalidInput` naming `pack`.
     """
     sold = find(catalog, pack)
     referrals.reward(session, catalog, user_id=user_id, on="purchase")
@@ -49,3 +51,14 @@ def fulfil(session: Session, catalog: Catalog, *, user_id: UUID, pack: str, ref:
                     expires_at=expires_at,
                     details={"title": title, "pack": pack},
                 )
+    emails.stage(
+        session,
+        key=f"receipt:{ref}",
+        template="receipt",
+        user_id=user_id,
+        title=sold.title,
+        credits=sold.credits,
+        bonus=sold.bonus,
+        price=sold.price.model_dump(),
+        reference=reference or ref,
+    )

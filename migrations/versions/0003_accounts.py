@@ -1,4 +1,4 @@
-"""Accounts: log-ins, one-time tokens, API keys, mailboxes, e-mails, uploads, tries, the audit log.
+"""Accounts: log-ins, one-time tokens, API keys, mailboxes, e-mails, uploads, tries, the audit log; low balances.
 
 From here on an address belongs to the account that verified it, and several may name it; a closed account has none.
 
@@ -54,6 +54,18 @@ APPEND_ONLY = {
 
 def word(name: str, *words: str) -> sa.Enum:
     return sa.Enum(*words, name=name, native_enum=False, create_constraint=True, length=32)
+
+
+def _topics(*topics: str) -> None:
+    """Let notices be about these and no others."""
+    condition = f"topic IN ({', '.join(repr(topic) for topic in topics)})"
+    if op.get_bind().dialect.name == "postgresql":
+        op.drop_constraint(op.f("ck_notices_topic"), "notices", type_="check")
+        op.create_check_constraint(op.f("ck_notices_topic"), "notices", condition)
+        return
+    # The copy that SQLite makes of the table has no CHECK but the one that is named here.
+    with op.batch_alter_table("notices") as notices:
+        notices.create_check_constraint(op.f("ck_notices_topic"), condition)
 
 
 def upgrade() -> None:
@@ -141,6 +153,22 @@ def upgrade() -> None:
     )
     op.create_index("ix_emails_user_id_id", "emails", ["user_id", "id"], unique=False)
     op.create_table(
+        "low_balances",
+        sa.Column("wallet_id", BIG, autoincrement=False, nullable=False),
+        sa.Column("seen_at", MOMENT, server_default=clock, nullable=False),
+        sa.ForeignKeyConstraint(["wallet_id"], ["wallets.id"], name=op.f("fk_low_balances_wallet_id_wallets")),
+        sa.PrimaryKeyConstraint("wallet_id", name=op.f("pk_low_balances")),
+    )
+    op.create_table(
+        "low_balance_walks",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("transfer_id", BIG, nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_low_balance_walks_only_one")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_low_balance_walks")),
+    )
+    # What moved before there was this walk is not told now.
+    op.execute("INSERT INTO low_balance_walks (id, transfer_id) SELECT 1, COALESCE(MAX(id), 0) FROM transfers")
+    op.create_table(
         "logins",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
@@ -198,6 +226,8 @@ def upgrade() -> None:
     op.create_index("ix_uploads_user_id_id", "uploads", ["user_id", "id"], unique=False)
     for statement in APPEND_ONLY[dialect]:
         op.execute(statement)
+
+    _topics("credits_expiring", "low_balance")
 
     # What was a family of refresh tokens is a log-in now.
     op.execute("INSERT INTO logins (id, user_id) SELECT DISTINCT family_id, user_id FROM refresh_tokens")
@@ -264,10 +294,14 @@ def downgrade() -> None:
         tokens.create_foreign_key("fk_refresh_tokens_user_id_users", "users", ["user_id"], ["id"])
     op.create_index("ix_refresh_tokens_family_id", "refresh_tokens", ["family_id"])
     op.create_index("ix_refresh_tokens_user_id", "refresh_tokens", ["user_id"])
+    op.execute("DELETE FROM notices WHERE topic = 'low_balance'")
+    _topics("credits_expiring")
     for table in (
         "uploads",
         "one_time_tokens",
         "logins",
+        "low_balance_walks",
+        "low_balances",
         "emails",
         "api_keys",
         "try_windows",

@@ -17,7 +17,7 @@ from models.ledger.batches import grant_page
 from models.ledger.clawbacks import clawback, restore
 from models.ledger.expiry import expire, reset_next, wallets_due
 from models.ledger.moves import Outcome, grant, hold, release, settle, spend
-from models.ledger.statistics import Expiring, Overview, Usage, overviews
+from models.ledger.statistics import Expiring, Overview, Usage, expiring, overviews
 from models.ledger.tables import (
     LASTING,
     MOST_CREDITS,
@@ -57,6 +57,7 @@ __all__ = [
     "balances",
     "clawback",
     "expire",
+    "expiring",
     "grant",
     "grant_page",
     "granted_under",
