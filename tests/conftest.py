@@ -15,6 +15,7 @@ from typing import Any
 from unittest import mock
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from argon2 import PasswordHasher
 from sqlalchemy.orm import Session
@@ -44,7 +45,7 @@ from models import ledger, users  # noqa: E402
 from models.catalog import load, read_preset  # noqa: E402
 from models.database import sessions  # noqa: E402
 from models.ledger import Source  # noqa: E402
-from tests.databases import TEMPLATE, Databases  # noqa: E402
+from tests.databases import CLOCK, TEMPLATE, Databases, SqliteFiles, in_use  # noqa: E402
 from tests.scheduling import pytest_xdist_make_scheduler  # noqa: E402, F401
 from web import create_app  # noqa: E402
 from web.commands.database import upgrade  # noqa: E402
@@ -74,22 +75,22 @@ def postgresql_server() -> Iterator[str]:
     with embedded.postgresql("fsync=off", "synchronous_commit=off", "full_page_writes=off") as url:
         migrated = embedded.create_database(url, TEMPLATE)
         _migrate(migrated)
+        with psycopg.connect(migrated) as connection:
+            connection.execute(CLOCK)
         yield url
 
 
 @pytest.fixture(scope="session")
-def sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("migrated") / "coinop.sqlite3"
+def sqlite_files(tmp_path_factory: pytest.TempPathFactory) -> SqliteFiles:
+    path = tmp_path_factory.mktemp("sqlite") / "migrated.sqlite3"
     _migrate(f"sqlite:///{path}")
-    return path
+    return SqliteFiles(path)
 
 
 @pytest.fixture
-def sqlite(sqlite_file: Path, tmp_path: Path) -> Iterator[str]:
+def sqlite(sqlite_files: SqliteFiles) -> Iterator[str]:
     """A migrated SQLite database with the default preset; the product of this process uses it. Gives its URL."""
-    path = tmp_path / "coinop.sqlite3"
-    shutil.copy(sqlite_file, path)
-    with _using(f"sqlite:///{path}") as url:
+    with in_use(sqlite_files.clean()) as url:
         yield url
 
 
@@ -107,7 +108,7 @@ def pristine(databases: Databases) -> None:
 @pytest.fixture
 def postgresql(databases: Databases) -> Iterator[str]:
     """A migrated PostgreSQL database with the default preset; the product of this process uses it. Gives its URL."""
-    with _using(databases.clean()) as url:
+    with in_use(databases.clean()) as url:
         yield url
 
 
@@ -149,24 +150,3 @@ def _migrate(url: str) -> None:
     with Session(engine) as session, session.begin():
         load(session, read_preset(settings().preset))
     engine.dispose()
-
-
-class _using:  # noqa: N801
-    """Point the product of this process at a database."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def __enter__(self) -> str:
-        os.environ["DATABASE_URL"] = self.url
-        settings.cache_clear()
-        db._engine.cache_clear()
-        return self.url
-
-    def __exit__(self, *_: object) -> None:
-        db.engine().dispose()
-        db._autocommitting(db.engine()).dispose()
-        db._autocommitting.cache_clear()
-        del os.environ["DATABASE_URL"]
-        settings.cache_clear()
-        db._engine.cache_clear()
