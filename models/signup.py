@@ -65,7 +65,8 @@ def verify(session: Session, catalog: Catalog, *, user_id: UUID) -> bool:
     """
     new = users.verify(session, user_id)
     had = session.scalar(select(Lot.id).where(Lot.ref == _ref(user_id, 0)))
-    unclaimed = new and had is None and mailboxes.claim(session, users.get(session, user_id).email or "")
+    email = session.scalar(select(User.email).where(User.id == user_id))
+    unclaimed = new and had is None and email is not None and mailboxes.claim(session, email)
     referrals.reward(session, catalog, user_id=user_id, on="verification")
     if unclaimed:
         _grant(session, catalog, user_id=user_id)

@@ -26,7 +26,10 @@ from web.wallets import owned
 api = APIBlueprint("auth", __name__, url_prefix="/v1/auth", abp_tags=[{"name": "auth"}])
 api.before_request(limits.count_caller)
 
-Password = Annotated[str, Field(min_length=10, max_length=128, examples=["correct horse battery"])]
+SHORTEST_PASSWORD, LONGEST_PASSWORD = 10, 128
+Password = Annotated[
+    str, Field(min_length=SHORTEST_PASSWORD, max_length=LONGEST_PASSWORD, examples=["correct horse battery"])
+]
 LinkToken = Annotated[str, Field(min_length=1, max_length=200, description="Out of the link in the e-mail.")]
 
 ON_ITS_WAY = {"detail": "If there is something to send to this address, an e-mail is on its way."}
@@ -34,7 +37,7 @@ ON_ITS_WAY = {"detail": "If there is something to send to this address, an e-mai
 
 class Credentials(Body):
     email: EmailStr
-    password: Annotated[str, Field(max_length=128)]
+    password: Annotated[str, Field(max_length=LONGEST_PASSWORD)]
 
 
 class NewAccount(Body):

@@ -27,6 +27,9 @@ IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 AROUND_A_FILE = 16 * 1024
 """Bytes that a form may have besides the file in it."""
 
+LONGEST_FORM = 16 * 1024
+"""Bytes of a form of one of our own pages."""
+
 NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 """What JSON can write and no text has: NUL, which PostgreSQL cannot store, and halves of characters."""
 
@@ -82,6 +85,12 @@ def takes_a_file(view: View) -> View:
     return view
 
 
+def takes_a_form(view: View) -> View:
+    """Mark a view whose body is the form of a page of ours, short and with no file in it."""
+    view.takes_a_form = True  # type: ignore[attr-defined]
+    return view
+
+
 def idempotency_key() -> str | None:
     """The `Idempotency-Key` of this request. Raises `InvalidInput` when it is empty, too long or not plain ASCII."""
     key = request.headers.get("Idempotency-Key")
@@ -105,8 +114,11 @@ def _refuse_unreadable() -> None:
         raise InvalidInput(Fault("query", "has a character that no text has"))
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return
-    if getattr(current_app.view_functions[request.endpoint or ""], "takes_a_file", False):
+    view = current_app.view_functions[request.endpoint or ""]
+    if getattr(view, "takes_a_file", False):
         request.max_content_length = settings().max_upload_bytes + AROUND_A_FILE
+    elif getattr(view, "takes_a_form", False):
+        request.max_content_length = LONGEST_FORM
     elif request.content_length or request.is_json or "Transfer-Encoding" in request.headers:
         _refuse_broken_json()
 
