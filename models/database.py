@@ -52,6 +52,7 @@ def _postgresql(url: str | URL, pool_size: int, **options: Any) -> Engine:
     return create_engine(
         url,
         **options,
+        hide_parameters=True,  # errors go to logs, and parameters are what users wrote
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=30,
@@ -70,6 +71,7 @@ def _postgresql(url: str | URL, pool_size: int, **options: Any) -> Engine:
 def _sqlite(url: str, pool_size: int) -> Engine:
     engine = create_engine(
         url,
+        hide_parameters=True,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=30,
