@@ -109,11 +109,16 @@ def end_all(session: Session, *, user_id: UUID, but: UUID | None = None) -> None
     _end(session, Login.user_id == user_id, *([Login.id != but] if but else []))
 
 
-def going_on(session: Session, *, user_id: UUID) -> Sequence[Login]:
-    """Where the user is logged in, newest first."""
+def going_on(
+    session: Session, *, user_id: UUID, limit: int, after: UUID | None = None
+) -> tuple[Sequence[Login], UUID | None]:
+    """Where the user is logged in, newest first, from just after `after`; with the id to go on, None at the end."""
     fresh = now(-LIFETIME_SECONDS)
     query = select(Login).where(Login.user_id == user_id, Login.ended_at.is_(None), Login.last_used_at > fresh)
-    return session.scalars(query.order_by(Login.id.desc())).all()
+    if after is not None:
+        query = query.where(Login.id < after)
+    rows = session.scalars(query.order_by(Login.id.desc()).limit(limit + 1)).all()
+    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
 def ended_within(session: Session, *, seconds: float) -> set[UUID]:
@@ -127,6 +132,13 @@ def forget_expired(session: Session) -> int:
     empty = ~select(RefreshToken.id).where(RefreshToken.login_id == Login.id).exists()
     session.execute(delete(Login).where(Login.last_used_at < now(-LIFETIME_SECONDS), empty))
     return int(gone)
+
+
+def forget_all(session: Session, *, user_id: UUID) -> None:
+    """Delete all of a user's log-ins and their tokens."""
+    mine = select(Login.id).where(Login.user_id == user_id)
+    session.execute(delete(RefreshToken).where(RefreshToken.login_id.in_(mine)))
+    session.execute(delete(Login).where(Login.user_id == user_id))
 
 
 def _issue(session: Session, login_id: UUID) -> UUID:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, and_, or_, select, text
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, and_, delete, or_, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import emails, pages
@@ -106,3 +106,8 @@ def told(session: Session, *, user_id: UUID, limit: int, after: int | None = Non
     """What the user was told, newest first, from just after `after`; with the id to go on from, None at the end."""
     query = select(Notice).where(Notice.user_id == user_id)
     return pages.newest_first(session, query, Notice.id, limit=limit, after=after)
+
+
+def forget_all(session: Session, *, user_id: UUID) -> None:
+    """Delete all that a user was told."""
+    session.execute(delete(Notice).where(Notice.user_id == user_id))

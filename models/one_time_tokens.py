@@ -126,6 +126,11 @@ def forget_expired(session: Session) -> int:
     return session.execute(delete(OneTimeToken).where(OneTimeToken.expires_at < now())).rowcount  # type: ignore[attr-defined,no-any-return]
 
 
+def forget_all(session: Session, *, user_id: UUID) -> None:
+    """Delete all of a user's tokens."""
+    session.execute(delete(OneTimeToken).where(OneTimeToken.user_id == user_id))
+
+
 def _is(token: str, purpose: Purpose) -> tuple[ColumnElement[bool], ...]:
     return OneTimeToken.token_hash == _hash(token), OneTimeToken.purpose == purpose
 

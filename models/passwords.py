@@ -1,4 +1,4 @@
-"""Passwords: a new one for who has forgotten theirs."""
+"""Passwords: a new one for who has forgotten theirs, or wants another."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from models import api_keys, emails, logins, one_time_tokens, signup, users
 from models.catalog import Catalog
 from models.database import new_id
 from models.one_time_tokens import Purpose
+from models.users import User
 
 
 def ask(session: Session, *, email: str) -> None:
@@ -36,3 +37,15 @@ def reset(session: Session, catalog: Catalog, *, token: str, password_hash: str)
         api_keys.revoke_all(session, user_id=used.user_id)
     emails.stage(session, key=f"password_changed:{used.id}", template="password_changed", user_id=used.user_id)
     return used.user_id
+
+
+def change(session: Session, user: User, *, password_hash: str, here: UUID) -> None:
+    """Give a user, whose password was right a moment ago, a new one. Their other log-ins end, and links that wait.
+
+    The log-in `here` goes on. Locks the user. Raises as `users.admit`.
+    """
+    users.admit(session, user)
+    users.set_password(session, user_id=user.id, password_hash=password_hash)
+    logins.end_all(session, user_id=user.id, but=here)
+    one_time_tokens.end_all(session, user_id=user.id, purpose=Purpose.reset_password)
+    emails.stage(session, key=f"password_changed:{new_id()}", template="password_changed", user_id=user.id)

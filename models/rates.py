@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, String
+from sqlalchemy import CheckConstraint, ForeignKey, String, delete
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import windows
@@ -24,6 +24,11 @@ class RateWindow(Base):
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
     started_at: Mapped[datetime] = mapped_column(AwareDateTime)
     used: Mapped[int]
+
+
+def forget_all(session: Session, *, user_id: UUID) -> None:
+    """Delete all counts of a user."""
+    session.execute(delete(RateWindow).where(RateWindow.user_id == user_id))
 
 
 def count(session: Session, *, user_id: UUID, name: str, rate: Rate, fair_use: bool = False) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     String,
     UniqueConstraint,
+    delete,
     exists,
     func,
     insert,
@@ -136,10 +137,11 @@ def reward(session: Session, catalog: Catalog, *, user_id: UUID, on: On) -> bool
     if referrer_id is None:
         return False
     code = select(ReferralCode.code).where(ReferralCode.user_id == referrer_id)
-    session.execute(code.with_for_update(key_share=True))
+    # Who has no code any more has gone, and gets nothing.
+    is_there = session.scalar(code.with_for_update(key_share=True)) is not None
     times = sum(count for count, _ in _earned(session, referrer_id).values())
     sides = {user_id: (terms.referred, "referred", "Brought by a friend")}
-    if times < terms.cap:
+    if is_there and times < terms.cap:
         sides[referrer_id] = (terms.referrer, "referrer", "Brought a friend")
     wallets = {ledger.open_wallet(session, user_id=side, kind=terms.wallet): sides[side] for side in sorted(sides)}
     ledger.lock_wallets(session, user_id=user_id, also=wallets)
@@ -155,6 +157,11 @@ def reward(session: Session, catalog: Catalog, *, user_id: UUID, on: On) -> bool
             details={"title": title},
         )
     return True
+
+
+def forget_code(session: Session, *, user_id: UUID) -> None:
+    """Delete a user's code: nobody can be brought by it any more. Locks it; call it before a wallet is locked."""
+    session.execute(delete(ReferralCode).where(ReferralCode.user_id == user_id))
 
 
 def _terms(catalog: Catalog) -> Terms:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.database import AwareDateTime, Base, new_id, now, words
-from models.errors import AccountSuspended, NotFound, TokenNotGood, Unauthorized
+from models.errors import AccountSuspended, NotFound, TokenNotGood, Unauthorized, WrongPassword
 
 LONGEST_EMAIL = 254
 """Characters, the longest address that mail can carry (RFC 5321, section 4.5.3.1, less the angle brackets)."""
@@ -31,7 +31,8 @@ class Role(StrEnum):
 
 
 IS_ADMIN = "role = 'admin'"
-"""In the words of the index that finds these."""
+CLOSING = "closing_at IS NOT NULL AND closed_at IS NULL"
+"""In the words of the indexes that find these."""
 
 
 class User(Base):
@@ -51,6 +52,7 @@ class User(Base):
             postgresql_where=text("verified_at IS NOT NULL"), sqlite_where=text("verified_at IS NOT NULL"),
         ),
         Index("ix_users_id_admin", "id", postgresql_where=text(IS_ADMIN), sqlite_where=text(IS_ADMIN)),
+        Index("ix_users_closing_at", "closing_at", postgresql_where=text(CLOSING), sqlite_where=text(CLOSING)),
         CheckConstraint("closed_at IS NOT NULL OR (email IS NOT NULL AND password_hash IS NOT NULL)", name="reachable"),
         CheckConstraint("closed_at IS NULL OR COALESCE(email, password_hash, name) IS NULL", name="erased"),
     )  # fmt: skip
@@ -106,7 +108,32 @@ def verify(session: Session, user_id: UUID) -> bool:
     try:
         return session.scalar(verified.returning(User.id).execution_options(synchronize_session=False)) is not None
     except IntegrityError:
-        raise TokenNotGood("This address belongs to another account by now: log in to that one.") from None
+        raise _taken() from None
+
+
+def move(session: Session, user_id: UUID, *, email: str) -> str:
+    """Give a user another address, and return the one they had. Locks the user.
+
+    Raises `NotFound` when the account is gone or closing, and `TokenNotGood` when another account has the address
+    verified; then their transaction must end.
+    """
+    open_ = select(User.email).where(User.id == user_id, User.closing_at.is_(None)).with_for_update(key_share=True)
+    old = session.scalar(open_)
+    if old is None:
+        raise NotFound("This account does not exist any more.")
+    owner = select(User.id).where(User.email == email, User.verified_at.is_not(None), User.id != user_id)
+    try:
+        if session.scalar(owner) is not None:
+            raise _taken()
+        moving = update(User).where(User.id == user_id).values(email=email)
+        session.execute(moving.execution_options(synchronize_session="fetch"))
+    except IntegrityError:
+        raise _taken() from None
+    return old
+
+
+def _taken() -> TokenNotGood:
+    return TokenNotGood("This address belongs to another account by now: log in to that one.")
 
 
 def set_password(session: Session, *, user_id: UUID, password_hash: str) -> None:
@@ -206,6 +233,35 @@ def _named_by(wanted: str) -> ColumnElement[bool]:
         return User.email.startswith(wanted.lower(), autoescape=True)
 
 
+def begin_closing(session: Session, user: User) -> None:
+    """Let a user, locked by `among_admins`, go: nobody logs in with this account from now on."""
+    closing = update(User).where(User.id == user.id, User.closing_at.is_(None)).values(closing_at=now())
+    session.execute(closing.execution_options(synchronize_session=False))
+
+
+def to_close(session: Session, *, seconds: float, limit: int) -> Sequence[UUID]:
+    """Up to `limit` users whose account has been closing for so many seconds. Locks nothing."""
+    due = select(User.id).where(text(CLOSING), User.closing_at <= now(-seconds))
+    return session.scalars(due.order_by(User.closing_at).limit(limit)).all()
+
+
+def erase(session: Session, user_id: UUID) -> str | None:
+    """Forget who a closing user was; only the id is left. Returns the address they had, None when that is done.
+
+    Locks the user.
+    """
+    going = select(User.email).where(User.id == user_id, User.closing_at.is_not(None), User.closed_at.is_(None))
+    address = session.scalar(going.with_for_update(key_share=True))
+    if address is not None:
+        gone = update(User).where(User.id == user_id)
+        session.execute(
+            gone.values(email=None, password_hash=None, name=None, closed_at=now()).execution_options(
+                synchronize_session=False
+            )
+        )
+    return address
+
+
 def hash_password(password: str) -> str:
     """Hash with argon2id at the library's parameters (RFC 9106, low-memory profile)."""
     return PasswordHasher().hash(password)
@@ -242,6 +298,12 @@ def admit(session: Session, user: User) -> None:
         raise _wrong()
     if row.suspended_at is not None:
         raise AccountSuspended("This account is suspended. Ask those who run this service why.")
+
+
+def check_password(user: User, password: str) -> None:
+    """See that this is the password of a user who is logged in. One hash. Raises `WrongPassword`."""
+    if not _is_right(user.password_hash or _hash_of_nobody(), password):
+        raise WrongPassword("This is not your current password.")
 
 
 def _wrong() -> Unauthorized:

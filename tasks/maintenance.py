@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from uuid import UUID
 
 import structlog
 from sqlalchemy.orm import Session
 
 from config import settings
 from models import audit as books
-from models import catalog, jobs, ledger, logins, notices, one_time_tokens, outbox, plans, tries
+from models import catalog, closing, jobs, ledger, logins, notices, one_time_tokens, outbox, plans, tries
 from models.database import readings, sessions
 from models.jobs import Queue
 from worker import broker, relay
 from worker.app import app
+from worker.storage import storage
 
 log = structlog.get_logger(__name__)
 
@@ -118,6 +120,40 @@ def forget_tokens() -> None:
         logins.forget_expired(session)
         one_time_tokens.forget_expired(session)
         tries.forget_old(session)
+
+
+@app.task(name="maintenance.close_accounts")
+def close_accounts() -> None:
+    """Erase the accounts that are closing and have no job left to run."""
+    with readings() as session:
+        due = closing.due(session, limit=PAGE)
+    closed = 0
+    for user_id in due:
+        try:
+            closed += _close(user_id)
+        except Exception:
+            # One account whose file cannot be deleted keeps no other from being closed.
+            log.exception("account_not_closed", user_id=str(user_id))
+    if closed:
+        log.info("accounts_closed", accounts=closed)
+
+
+def _close(user_id: UUID) -> bool:
+    """Erase one account: its files first, then the rows that name them. After a crash it is done again."""
+    with sessions() as session:
+        if not closing.ready(session, user_id=user_id):
+            return False
+    while True:
+        with readings() as session:
+            job_ids = jobs.to_erase(session, user_id=user_id, limit=PAGE)
+        if not job_ids:
+            break
+        for job_id in job_ids:
+            storage().delete_all(str(job_id))
+        with sessions() as session:
+            jobs.erase(session, job_ids)
+    with sessions() as session:
+        return closing.finish(session, user_id=user_id)
 
 
 @app.task(name="maintenance.audit")

@@ -7,6 +7,7 @@ Each count is a transaction of its own: what it was for may be refused and rolle
 from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address, ip_network
+from uuid import UUID
 
 from flask import request
 
@@ -60,6 +61,31 @@ def take_back_password(email: str) -> None:
     with sessions() as session:
         for subject, name, limit in _of_password(email):
             tries.take_back(session, subject=subject, name=name, limit=limit)
+
+
+def count_proof(user_id: UUID) -> None:
+    """LOGIN_RATE_LIMIT: count a password that somebody who is logged in gives once more, before it is looked at.
+
+    By account: whoever has got hold of a token shall not find the password out. `take_back_proof` once it was right.
+    Raises `TooManyRequests`.
+    """
+    with sessions() as session:
+        for limit in Limit.parse(settings().login_rate_limit):
+            tries.count(session, subject=f"account {user_id}", name="proof", limit=limit)
+
+
+def take_back_proof(user_id: UUID) -> None:
+    """The password that was just counted was right."""
+    with sessions() as session:
+        for limit in Limit.parse(settings().login_rate_limit):
+            tries.take_back(session, subject=f"account {user_id}", name="proof", limit=limit)
+
+
+def count_move(user_id: UUID) -> None:
+    """MAIL_RATE_LIMIT, by account: nobody has e-mails sent to one mailbox after another. Raises `TooManyRequests`."""
+    with sessions() as session:
+        for limit in Limit.parse(settings().mail_rate_limit):
+            tries.count(session, subject=f"account {user_id}", name="mail", limit=limit)
 
 
 def _of_password(email: str) -> list[tuple[str, str, Limit]]:

@@ -265,6 +265,8 @@ def upgrade() -> None:
     op.create_index("ix_users_email", "users", ["email"], postgresql_ops={"email": "varchar_pattern_ops"})
     admins = sa.text("role = 'admin'")
     op.create_index("ix_users_id_admin", "users", ["id"], postgresql_where=admins, sqlite_where=admins)
+    closing = sa.text("closing_at IS NOT NULL AND closed_at IS NULL")
+    op.create_index("ix_users_closing_at", "users", ["closing_at"], postgresql_where=closing, sqlite_where=closing)
     op.create_index(
         "uq_users_email_verified", "users", ["email"], unique=True, postgresql_where=verified, sqlite_where=verified
     )
@@ -277,6 +279,7 @@ def downgrade() -> None:
         for constraint in ("ck_users_erased", "ck_users_reachable", "ck_users_role"):
             users.drop_constraint(op.f(constraint), type_="check")
         users.drop_index("uq_users_email_verified")
+        users.drop_index("ix_users_closing_at")
         users.drop_index("ix_users_id_admin")
         users.drop_index("ix_users_email")
         for column in ("name", "notices_by_mail", "role", "suspended_at", "closing_at", "closed_at"):

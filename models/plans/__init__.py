@@ -10,7 +10,7 @@ from models.plans.allowances import grant_due
 from models.plans.batches import grant_all_due, grant_batch, users_to_reset
 from models.plans.entitlements import NOTHING, Entitlements, Held, entitlements, read_entitlements
 from models.plans.periods import Window, months_after, window
-from models.plans.subscribing import end_overdue, overdue, plan_at_signup, subscribe, unsubscribe
+from models.plans.subscribing import end_overdue, leave, overdue, plan_at_signup, subscribe, unsubscribe
 from models.plans.tables import Origin, Subscription
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "grant_all_due",
     "grant_batch",
     "grant_due",
+    "leave",
     "months_after",
     "overdue",
     "plan_at_signup",
