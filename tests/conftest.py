@@ -35,6 +35,7 @@ os.environ.update(
     REDIS_URL=f"redis://127.0.0.1:{_broker_port}/0",
     MOCK_LATENCY_SECONDS="0",
     AUTH_RATE_LIMIT="100000 per minute",
+    SUBMIT_RATE_LIMIT="100000 per minute",
     LOG_LEVEL="WARNING",
 )
 

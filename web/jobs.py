@@ -15,7 +15,7 @@ from models.api_keys import Scope
 from models.database import at_once, readings, sessions
 from models.errors import NotFound
 from models.jobs import LONGEST_WAIT_SECONDS, MOST_PER_PAGE, Order, Snapshot, Status, Submission
-from web import tokens
+from web import rates, tokens
 from web.problems import Problem
 from web.quotes import PartView, ask
 from web.requests import Body, idempotency_key
@@ -27,6 +27,7 @@ api = APIBlueprint(
     "jobs", __name__, url_prefix="/v1/jobs", abp_tags=[{"name": "jobs"}], abp_security=tokens.BY_TOKEN_OR_KEY
 )
 api.before_request(tokens.callers(read=Scope.jobs_read, write=Scope.jobs_write))
+api.before_request(rates.counted("jobs.submit", "jobs.estimate"))
 
 POLL_SECONDS = 1
 """How often a client is asked to look again."""
@@ -175,7 +176,7 @@ def _accept(order: Order) -> Submission:
         return jobs.submit_step_by_step(session, order)
 
 
-@api.post("/estimate", responses={200: EstimateView, 401: Problem, 422: Problem})
+@api.post("/estimate", responses={200: EstimateView, 401: Problem, 422: Problem, 429: Problem})
 def estimate(body: JobRequest) -> dict[str, Any]:
     """What would this job cost, and can I pay it? Nothing is held."""
     order = _order(body)

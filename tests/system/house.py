@@ -34,6 +34,7 @@ QUICK = {
     "GENERATION_CONCURRENCY": "8",
     "WEB_WORKERS": "1",
     "AUTH_RATE_LIMIT": "100000 per minute",
+    "SUBMIT_RATE_LIMIT": "100000 per minute",
 }
 """Settings under which what takes minutes in earnest takes seconds."""
 
