@@ -12,12 +12,17 @@ from flask_openapi import Info
 from config import settings
 from logs import set_up_logging
 from web import (
+    account_pages,
+    addresses,
+    api_keys,
     auth,
     catalog,
     commands,
     entitlements,
+    exports,
     headers,
     jobs,
+    logins,
     me,
     notices,
     ops,
@@ -31,6 +36,8 @@ from web import (
     transactions,
     wallets,
 )
+from web.admin import audit_log as admin_audit_log
+from web.admin import users as admin_users
 from web.requests import FrontDoor
 from worker import relay
 from worker.app import app as celery_app
@@ -59,7 +66,11 @@ def create_app() -> FrontDoor:
     tokens.register(app)
     for noun in (
         auth,
+        addresses,
         me,
+        exports,
+        logins,
+        api_keys,
         catalog,
         wallets,
         transactions,
@@ -70,9 +81,12 @@ def create_app() -> FrontDoor:
         notices,
         saved_replies,
         entitlements,
+        admin_users,
+        admin_audit_log,
         ops,
     ):
         app.register_api(noun.api)
+    app.register_blueprint(account_pages.pages)
     # The UI finds the document beside itself; everybody else looks for it here.
     app.add_url_rule("/openapi.json", "openapi", lambda: app.api_doc)
     commands.register(app)
