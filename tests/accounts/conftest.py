@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from tests.http.conftest import caller, client, sign_up
+from tests.races.conftest import arena
 
-__all__ = ["caller", "client", "sign_up"]
+__all__ = ["arena", "caller", "client", "sign_up"]
