@@ -18,7 +18,7 @@ accept_content = ["json"]
 enable_utc = True
 timezone = "UTC"
 
-imports = ("tasks.generation", "tasks.maintenance")
+imports = ("tasks.generation", "tasks.maintenance", "tasks.uploads")
 
 # One queue for each way of waiting, so that a flood of one kind of work delays no other. Beat's own small tasks ride
 # `maintenance`. Each has an exchange of its own: queues that share one would each get every message.
@@ -88,6 +88,8 @@ beat_schedule = {
     "grant allowances": _every(_settings.allowance_seconds, "maintenance.grant_allowances"),
     "end plans": _every(60.0, "maintenance.end_plans"),
     "tell whose credits expire soon": _every(3600.0, "maintenance.notice_expiring"),
+    "take away uploads that are over": _every(300.0, "maintenance.clear_uploads"),
+    "delete files that belong to no upload": _every(6 * 3600.0, "maintenance.delete_orphaned_uploads"),
     "forget old tokens": _every(3600.0, "maintenance.forget_tokens"),
     "audit the books": _every(3600.0, "maintenance.audit"),
 }

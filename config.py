@@ -119,6 +119,8 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024
     max_upload_bytes: Annotated[int, Field(ge=1024)] = 10 * 1024 * 1024
     max_image_pixels: Annotated[int, Field(ge=1)] = 40_000_000
+    upload_days: Annotated[int, Field(ge=1, le=3650)] = 7
+    upload_space_bytes: Annotated[int, Field(ge=1024)] = 500 * 1024 * 1024
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
 
     # How often: by network address, by account, by mailbox

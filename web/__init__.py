@@ -34,6 +34,7 @@ from web import (
     spends,
     tokens,
     transactions,
+    uploads,
     wallets,
 )
 from web.admin import audit_log as admin_audit_log
@@ -75,6 +76,7 @@ def create_app() -> FrontDoor:
         wallets,
         transactions,
         jobs,
+        uploads,
         spends,
         redemptions,
         referrals,
