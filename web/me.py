@@ -99,7 +99,7 @@ def render_user(user: User, balances: dict[str, Balance]) -> dict[str, Any]:
     }
 
 
-@api.get("", responses={200: UserView, 401: Problem, 403: Problem, 404: Problem}, security=tokens.BY_TOKEN_OR_KEY)
+@api.get("", responses={200: UserView, 401: Problem, 403: Problem, 404: Problem}, security=[{"api_key": []}])
 def show() -> dict[str, Any]:
     """Who am I, and how many credits do I have?"""
     with readings() as session:
