@@ -42,7 +42,7 @@ def test_failed_log_ins_are_limited_with_no_broker_at_all(client: FlaskClient, l
     limit(login="3 per 15 minutes")
     broker = urlsplit(settings().redis_url)
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((broker.hostname, broker.port), timeout=1)  # type: ignore[arg-type]
+        socket.create_connection((broker.hostname, broker.port), timeout=1)
     verified(client)
     assert [code_of(_fail(client)) for _ in range(3)] == [WRONG] * 3
     refused = log_in(client)
