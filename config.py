@@ -8,11 +8,12 @@ generated in the state folder. A bad value stops the boot with the variable's na
 from __future__ import annotations
 
 import os
+from email.utils import parseaddr
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from limits import parse_many
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -56,6 +57,13 @@ class PaymentsMode(StrEnum):
 def _reachable(host: str) -> str:
     local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # these two are no address to go to
     return f"[{local}]" if ":" in local else local
+
+
+def _has_good_port(url: SplitResult) -> bool:
+    try:
+        return url.port is None or url.port > 0
+    except ValueError:
+        return False
 
 
 def _long_enough(secret: SecretStr) -> SecretStr:
@@ -198,11 +206,20 @@ class Settings(BaseSettings):
     def _known_mail(cls, value: str) -> str:
         url = urlsplit(value)
         if value and not (
-            (url.scheme in ("smtp", "smtps") and url.hostname)
+            (url.scheme in ("smtp", "smtps") and url.hostname and _has_good_port(url))
             or (url.scheme == "file" and url.path.startswith("/"))
             or value == "console:"
         ):
             raise ValueError("expected smtp://user:password@host:587, smtps://…, file:///absolute/folder or console:")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _has_an_address(cls, value: str) -> str:
+        _, address = parseaddr(value)
+        local, _, domain = address.rpartition("@")
+        if not (local and domain and address.isprintable() and " " not in address):
+            raise ValueError("expected a name and an address such as Coinop <coinop@example.com>")
         return value
 
     @field_validator("public_url", "app_url")

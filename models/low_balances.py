@@ -99,7 +99,7 @@ def _watched(session: Session, catalog: Catalog, wallet_ids: Sequence[int]) -> S
         )
         .join(User, User.id == Wallet.user_id)
         .join(LowBalance, LowBalance.wallet_id == Wallet.id, isouter=True)
-        .where(Wallet.id.in_(wallet_ids), Wallet.kind.in_(kinds), User.closed_at.is_(None))
+        .where(Wallet.id.in_(wallet_ids), Wallet.kind.in_(kinds), User.closing_at.is_(None), User.closed_at.is_(None))
         .order_by(Wallet.id)
     ).all()  # fmt: skip
 

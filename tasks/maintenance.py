@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 from sqlalchemy.orm import Session
 
 from config import settings
 from models import audit as books
-from models import catalog, closing, jobs, ledger, logins, notices, one_time_tokens, outbox, plans, tries
+from models import catalog, closing, jobs, ledger, logins, low_balances, notices, one_time_tokens, outbox, plans, tries
 from models.database import readings, sessions
 from models.jobs import Queue
 from worker import broker, relay
@@ -102,15 +102,27 @@ def end_plans() -> None:
 @app.task(name="maintenance.notice_expiring")
 def notice_expiring() -> None:
     """Tell the owners of credits that are about to expire, a page of them in each transaction."""
-    told, after = 0, None
+    told, after, run = 0, None, uuid4()
     while True:
         with sessions() as session:
-            new, after = notices.notice_expiring(session, catalog.current(session), limit=PAGE, after=after)
+            new, after = notices.notice_expiring(session, catalog.current(session), limit=PAGE, after=after, run=run)
         told += new
         if after is None:
             break
     if told:
         log.info("expiry_told", notices=told)
+
+
+@app.task(name="maintenance.tell_low_balances")
+def tell_low_balances() -> None:
+    """Tell the owners of wallets that have become low, a page of transfers in each transaction."""
+    told, more = 0, True
+    while more:
+        with sessions() as session:
+            new, more = low_balances.tell(session, catalog.current(session), limit=PAGE)
+        told += new
+    if told:
+        log.info("low_balances_told", notices=told)
 
 
 @app.task(name="maintenance.forget_tokens")

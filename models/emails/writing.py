@@ -132,13 +132,13 @@ def _who_moves(session: Session, email: Email) -> Reader:
 
 def _any_reader(session: Session, email: Email) -> Reader:
     user = session.get(User, email.user_id) if email.user_id is not None else None
-    if email.recipient is not None:
-        return user, email.recipient
-    if user is None or user.email is None:
+    address = email.recipient or (user and user.email)
+    if not address:
         raise _Nobody("nobody")
-    if user.verified_at is None and _belongs_to_another(session, user.email, user):
+    # An account may have named an address, and never been seen to have it; it is none of its owner's business.
+    if user is not None and _belongs_to_another(session, address, user):
         raise _Nobody("somebody_else")
-    return user, user.email
+    return user, address
 
 
 def _who_wants_notices(session: Session, email: Email) -> Reader:
