@@ -10,7 +10,7 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel, ConfigDict, Field
 
 from config import settings
-from models import jobs
+from models import jobs, uploads
 from models.api_keys import Scope
 from models.database import at_once, readings, sessions
 from models.errors import NotFound
@@ -180,6 +180,8 @@ def _accept(order: Order) -> Submission:
 def estimate(body: JobRequest) -> dict[str, Any]:
     """What would this job cost, and can I pay it? Nothing is held."""
     order = _order(body)
+    with readings() as session:
+        uploads.require(session, user_id=order.user_id, upload_id=order.upload_id)
     balance = owned(order.user_id).get(order.wallet)
     available = balance.usable if balance else 0
     return {
