@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mimetypes import guess_extension
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -247,7 +248,17 @@ def output(path: OutputPath) -> Response:
         file = storage().path(described["key"])
     except (IndexError, KeyError, FileNotFoundError):
         raise NotFound("This job has no such file.") from None
-    return send_file(file, mimetype=described["media_type"], etag=described["sha256"], max_age=0, conditional=True)
+    media_type = described["media_type"]
+    return send_file(
+        file,
+        mimetype=media_type,
+        # To be saved: shown by a browser it could be taken for a page of ours.
+        as_attachment=True,
+        download_name=f"{path.job_id}-{path.index}{guess_extension(media_type) or ''}",
+        etag=described["sha256"],
+        max_age=0,
+        conditional=True,
+    )
 
 
 def _tagged(job: Snapshot) -> Response:

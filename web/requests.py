@@ -15,7 +15,7 @@ from flask.sessions import SessionInterface
 from flask.typing import ResponseReturnValue
 from flask_openapi import OpenAPI
 from pydantic import BaseModel, ConfigDict
-from werkzeug.exceptions import BadRequest, NotFound
+from werkzeug.exceptions import BadRequest, NotFound, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config import settings
@@ -119,8 +119,21 @@ def _refuse_unreadable() -> None:
         request.max_content_length = settings().max_upload_bytes + AROUND_A_FILE
     elif getattr(view, "takes_a_form", False):
         request.max_content_length = LONGEST_FORM
-    elif request.content_length or request.is_json or "Transfer-Encoding" in request.headers:
+    chunked = "Transfer-Encoding" in request.headers
+    if chunked:
+        _refuse_endless()
+    if hasattr(view, "takes_a_file") or hasattr(view, "takes_a_form"):
+        return
+    if request.content_length or request.is_json or chunked:
         _refuse_broken_json()
+
+
+def _refuse_endless() -> None:
+    """A body that does not say how long it is would be cut off at the limit without a word."""
+    limit = request.max_content_length or 0
+    request.max_content_length = limit + 1
+    if len(request.get_data()) > limit:
+        raise RequestEntityTooLarge
 
 
 def _refuse_broken_json() -> None:
