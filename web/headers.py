@@ -18,7 +18,7 @@ ALWAYS = (
 CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
 """What an answer may load when a browser shows it: nothing. A view that answers with a page sets its own."""
 
-DOCS = ("openapi", "swagger", "redoc")
+DOCS = ("openapi", "swagger")
 """The blueprints of `/docs`, whose pages are a library's: they have scripts and styles in line, and show pictures
 that are part of their scripts. Everything else still comes from here alone."""
 

@@ -65,7 +65,7 @@ def test_a_broken_view_answers_with_the_same_headers(app: Any, client: FlaskClie
     _only_once(answer)
 
 
-@pytest.mark.parametrize("path", ["/docs/", "/docs/swagger", "/docs/redoc"])
+@pytest.mark.parametrize("path", ["/docs/", "/docs/swagger"])
 def test_the_pages_of_the_document_may_run_their_own_scripts_alone(client: FlaskClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 200
