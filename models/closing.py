@@ -26,6 +26,7 @@ from models import (
     referrals,
     saved_replies,
     spends,
+    uploads,
     users,
 )
 from models.errors import LastAdmin
@@ -78,7 +79,7 @@ def finish(session: Session, *, user_id: UUID) -> bool:
     for wallet_id in ledger.lock_wallets(session, user_id=user_id):
         ledger.forfeit(session, wallet_id=wallet_id)
     spends.erase(session, user_id=user_id)
-    for noun in (saved_replies, notices, rates, logins, one_time_tokens, api_keys):
+    for noun in (saved_replies, uploads, notices, rates, logins, one_time_tokens, api_keys):
         noun.forget_all(session, user_id=user_id)
     places.free_all(session, user_id=user_id)
     emails.erase(session, user_id=user_id)

@@ -10,7 +10,20 @@ from sqlalchemy.orm import Session
 
 from config import settings
 from models import audit as books
-from models import catalog, closing, jobs, ledger, logins, low_balances, notices, one_time_tokens, outbox, plans, tries
+from models import (
+    catalog,
+    closing,
+    jobs,
+    ledger,
+    logins,
+    low_balances,
+    notices,
+    one_time_tokens,
+    outbox,
+    plans,
+    tries,
+    uploads,
+)
 from models.database import readings, sessions
 from models.jobs import Queue
 from worker import broker, relay
@@ -164,6 +177,7 @@ def _close(user_id: UUID) -> bool:
             storage().delete_all(str(job_id))
         with sessions() as session:
             jobs.erase(session, job_ids)
+    storage().delete_all(uploads.folder(user_id))
     with sessions() as session:
         return closing.finish(session, user_id=user_id)
 
