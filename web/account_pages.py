@@ -43,7 +43,8 @@ VERIFY = Errand(
     Purpose.verify_email,
     "button.html",
     "Is this your address?",
-    "Somebody, most likely you, opened an account with the address that this link was sent to.",
+    "An account was opened with the address that this link was sent to. If that was not you, close this page: nothing "
+    "happens then.",
     "Yes, this is my address",
     ("Thank you", "Your address is verified."),
     "If it was you who used it, your address is verified and there is nothing more to do.",
@@ -63,7 +64,8 @@ CONFIRM = Errand(
     Purpose.change_email,
     "button.html",
     "Is this your new address?",
-    "Your account moves to the address that this link was sent to.",
+    "An account is to move to the address that this link was sent to. If that was not you, close this page: nothing "
+    "happens then.",
     "Yes, this is my new address",
     ("Thank you", "Your account has your new address."),
     "If it was you who used it, your account has your new address and there is nothing more to do.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
@@ -53,6 +54,29 @@ def test_who_was_brought_is_rewarded_when_verified(client: FlaskClient) -> None:
     assert (_has(friend), _has(caller)) == ({"credits": 0, "tips": 0}, {"credits": 0, "tips": 0})
     assert verify(client, link(caller)).status_code == 204
     assert (_has(friend), _has(caller)) == ({"credits": 30, "tips": 0}, {"credits": 10, "tips": 3})
+
+
+def test_the_command_verifies_as_the_link_does(app: Flask, client: FlaskClient) -> None:
+    sell(signup_grants=[{"wallet": "credits", "amount": 100}], signup={"credits_at": "verification"})
+    caller = join(client)
+    told = [app.test_cli_runner().invoke(args=["users", "verify", ANN]).output for _ in range(2)]
+    assert told == [f"{ANN} is verified.\n", f"{ANN} is verified already.\n"]
+    assert _has(caller) == {"credits": 100, "tips": 0}
+    assert mails()[1:] == [Mail("welcome", id_of(caller), None)]
+    assert verify(client, link(caller)).status_code == 204
+    assert (_has(caller), len(mails())) == ({"credits": 100, "tips": 0}, 2)
+
+
+def test_who_had_the_credits_of_sign_up_gets_none_for_another_mailbox(client: FlaskClient) -> None:
+    sell(signup_grants=[{"wallet": "credits", "amount": 100}])
+    caller = join(client)
+    sell(signup_grants=[{"wallet": "credits", "amount": 120}])
+    caller.email = "bob@example.com"
+    token = link(caller, Purpose.change_email)
+    assert client.post("/v1/auth/confirm-email", json={"token": token}).status_code == 204
+    assert user_of(caller).verified_at is not None
+    assert _has(caller) == {"credits": 100, "tips": 0}
+    assert _has(join(client, "bob+new@example.com"))["credits"] == 120, "that mailbox has had none"
 
 
 @pytest.mark.parametrize("token", ["x", "x" * 43, "é" * 43, "' OR 1=1 --"])

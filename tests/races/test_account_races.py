@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from models import ledger, mailboxes, one_time_tokens, passwords, referrals, signup, tries, users
@@ -14,13 +16,14 @@ from models.catalog import Catalog
 from models.database import sessions
 from models.emails import Email
 from models.errors import TokenNotGood
+from models.ledger import Wallet
 from models.one_time_tokens import Purpose
 from models.tries import Limit, TryWindow
 from models.users import User
 from tests.http.offers import sell
 from tests.ledger import books
 from tests.ledger.books import Sums
-from tests.races.starting_line import ROUNDS, race, tally
+from tests.races.starting_line import PATIENCE_SECONDS, ROUNDS, race, tally
 
 pytestmark = pytest.mark.usefixtures("arena")
 
@@ -77,26 +80,32 @@ def test_a_mailbox_is_claimed_once(shop: Catalog) -> None:
         assert tally(race(*[_claim(email) for email in spelled])) == {"True": 1, "False": RUNNERS - 1}
 
 
-def test_links_used_beside_all_that_locks_wallets_make_no_circle(shop: Catalog) -> None:
-    """Who brought others is rewarded while those are verified, and everybody's wallets are locked meanwhile."""
-    terms = {"wallet": "tips", "referrer": 30, "referred": 10, "on": "verification"}
-    sold = sell(**AT_VERIFICATION, signup={"credits_at": "verification"}, referral=terms)
-    for _ in range(ROUNDS):
-        people = [_join(sold) for _ in range(9)]
-        referrer = people.pop(4)
+TERMS = {"wallet": "tips", "referrer": 30, "referred": 10, "on": "verification"}
+
+
+def test_many_who_were_brought_are_verified_at_once(shop: Catalog) -> None:
+    sold = sell(**AT_VERIFICATION, signup={"credits_at": "verification"}, referral={**TERMS, "cap": 5})
+    referrer, *people = _brought(sold, 8)
+    assert not any(isinstance(each, Exception) for each in race(*[_verify(sold, _link(user)) for user in people]))
+    assert _available(referrer) == {"credits": 0, "tips": 150}
+    assert [_available(user) for user in people] == [{"credits": 100, "tips": 17}] * 8
+
+
+def test_who_waits_for_a_wallet_holds_no_later_one(shop: Catalog) -> None:
+    """What a verification gives goes into several wallets, and others lock several as well: all in one order."""
+    sold = sell(**AT_VERIFICATION, signup={"credits_at": "verification"}, referral=TERMS)
+    _, user = _brought(sold, 1)
+    token = _link(user)
+    with sessions() as session:
+        first, second = sorted(ledger.wallet_ids(session, user_id=user).values())
+    with ThreadPoolExecutor(1) as threads:
         with sessions() as session:
-            code = referrals.standing(session, sold, user_id=referrer).code
-            for user in people:
-                referrals.refer(session, sold, user_id=user, code=code)
-
-        def lock(user: UUID) -> Callable[[Session], int]:
-            return lambda session: len(ledger.lock_wallets(session, user_id=user))
-
-        runners = [_verify(sold, _link(user)) for user in people] + [lock(user) for user in (referrer, *people)]
-        results = race(*runners)
-        assert [each for each in results if isinstance(each, Exception)] == []
-        assert _available(referrer) == {"credits": 0, "tips": 240}
-        assert [_available(user) for user in people] == [{"credits": 100, "tips": 17}] * 8
+            session.execute(select(Wallet.id).where(Wallet.id == first).with_for_update())
+            verifying = threads.submit(_alone, _verify(sold, token))
+            _until_somebody_waits()
+            session.execute(select(Wallet.id).where(Wallet.id == second).with_for_update(nowait=True))
+        assert verifying.result() == user
+    assert _available(user) == {"credits": 100, "tips": 17}
 
 
 def test_no_more_tries_get_through_than_the_limit(shop: Catalog) -> None:
@@ -114,6 +123,30 @@ def test_no_more_tries_get_through_than_the_limit(shop: Catalog) -> None:
         assert tally(race(*[was_right] * RUNNERS)) == {"None": RUNNERS}
         with sessions() as session:
             assert session.scalars(select(TryWindow.tried).where(TryWindow.tried != 0)).all() == []
+
+
+def _brought(sold: Catalog, number: int) -> list[UUID]:
+    """Somebody and so many whom they brought; the wallets of the first lie between those of the others."""
+    people = [_join(sold) for _ in range(number + 1)]
+    referrer = people.pop(number // 2)
+    with sessions() as session:
+        code = referrals.standing(session, sold, user_id=referrer).code
+        for user in people:
+            referrals.refer(session, sold, user_id=user, code=code)
+    return [referrer, *people]
+
+
+def _alone(verb: Callable[[Session], UUID]) -> UUID:
+    with sessions() as session:
+        return verb(session)
+
+
+def _until_somebody_waits() -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    with sessions() as session:
+        while not session.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one():
+            assert time.monotonic() < deadline, "nobody waits for a lock"
+            time.sleep(0.01)
 
 
 def _join(sold: Catalog, email: str | None = None) -> UUID:
