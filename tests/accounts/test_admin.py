@@ -254,9 +254,7 @@ def test_of_two_admins_who_remove_each_other_one_stays(arena: str, new_user: Cal
         results = race(
             *(
                 lambda session, actor=actor, whom=whom: (
-                    administration.change(  # type: ignore[misc]
-                        session, by=By(Actor.admin, actor), user_id=whom, role=Role.user
-                    ).role
+                    administration.change(session, by=By(Actor.admin, actor), user_id=whom, role=Role.user).role
                 )
                 for actor, whom in (ids, ids[::-1])
             )
