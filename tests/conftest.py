@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,16 @@ from sqlalchemy.orm import Session
 
 from ops import embedded
 
-# The settings are read when the product is imported, so they are chosen before that.
 _home = Path(tempfile.mkdtemp(prefix="coinop-tests-"))
+
+if sys.dont_write_bytecode and sys.pycache_prefix is None and "PYTHONDONTWRITEBYTECODE" in os.environ:
+    # Dozens of processes are started, and each would compile everything anew: the bytecode may not lie beside the
+    # sources, so it lies here, for this process and for all that it starts.
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(_home / "bytecode")
+    del os.environ["PYTHONDONTWRITEBYTECODE"]
+
+# The settings are read when the product is imported, so they are chosen before that.
 _broker_port = embedded.free_port()
 for _name in list(os.environ):
     if _name in ("DATABASE_URL", "STORAGE_URL", "PRESET", "COINOP_ENV"):
@@ -47,9 +56,12 @@ from models.catalog import load, read_preset  # noqa: E402
 from models.database import sessions  # noqa: E402
 from models.ledger import Source  # noqa: E402
 from tests.databases import CLOCK, TEMPLATE, Databases, SqliteFiles, in_use  # noqa: E402
-from tests.scheduling import pytest_xdist_make_scheduler  # noqa: E402, F401
+from tests.scheduling import group, pytest_xdist_make_scheduler  # noqa: E402, F401
+from tests.system.houses import Houses  # noqa: E402
 from web import create_app  # noqa: E402
 from web.commands.database import upgrade  # noqa: E402
+
+HOUSES = pytest.StashKey[Houses]()
 
 
 def pytest_sessionfinish() -> None:
@@ -126,6 +138,22 @@ def app() -> Any:
     the tests of whole running Coinops have it."""
     with mock.patch("web.relay.start"):
         return create_app()
+
+
+@pytest.fixture(scope="session")
+def houses(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Houses:
+    made = request.config.stash[HOUSES] = Houses(request, tmp_path_factory)
+    return made
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """Stop the running Coinops after the last of the tests that share them, while their servers are still there."""
+    try:
+        if HOUSES in item.config.stash and (nextitem is None or group(nextitem.nodeid) != group(item.nodeid)):
+            item.config.stash[HOUSES].close()
+    finally:
+        yield
 
 
 @pytest.fixture

@@ -100,7 +100,8 @@ def _connected(connection: Any, _record: Any) -> None:
         prepare(connection)
 
 
-def _forget(url: str) -> None:
+def forget(url: str) -> None:
+    """Close all connections to a database that nobody needs any more."""
     for key in [key for key in _engines if key[0] == url]:
         close(_engines.pop(key))
 
@@ -119,7 +120,7 @@ class SqliteFiles:
             try:
                 self._copy(self._path)
             except sqlite3.Error:  # somebody still uses it
-                _forget(f"sqlite:///{self._path}")
+                forget(f"sqlite:///{self._path}")
                 self._path = None
         if not self._path:
             self._number += 1
@@ -146,7 +147,7 @@ class Databases:
 
     def throw_away(self) -> None:
         """Give a new one next time: for tests of query plans, which go by what statistics remember."""
-        _forget(self._url)
+        forget(self._url)
         self._url = ""
 
     def clean(self) -> str:
