@@ -17,7 +17,7 @@ from models import one_time_tokens
 from models.database import readings
 from models.errors import Refusal, TokenNotGood
 from models.one_time_tokens import Condition, Purpose
-from web import addresses, auth, limits
+from web import addresses, auth, limits, texts
 from web.requests import takes_a_form
 from web.shelf import shelf
 
@@ -96,9 +96,9 @@ def reset() -> Response:
     if password != _field("again"):
         return _form(RESET, token, fault="The two are not the same. Type both again.", status=422)
     try:
-        TypeAdapter(auth.Password).validate_python(password)
+        TypeAdapter(texts.Password).validate_python(password)
     except ValidationError:
-        length = f"{auth.SHORTEST_PASSWORD} to {auth.LONGEST_PASSWORD}"
+        length = f"{texts.SHORTEST_PASSWORD} to {texts.LONGEST_PASSWORD}"
         return _form(RESET, token, fault=f"Use {length} characters.", status=422)
     auth.set_password(token, password)
     return _told(*RESET.done)
@@ -139,8 +139,8 @@ def _ask(errand: Errand) -> Response:
 def _form(errand: Errand, token: str, *, fault: str = "", status: int = 200) -> Response:
     return _page(
         errand.template, status, title=errand.title, words=errand.words, button=errand.button, token=token, fault=fault,
-        action=url_for(request.endpoint or ""), shortest=auth.SHORTEST_PASSWORD,
-        longest=auth.LONGEST_PASSWORD,
+        action=url_for(request.endpoint or ""), shortest=texts.SHORTEST_PASSWORD,
+        longest=texts.LONGEST_PASSWORD,
     )  # fmt: skip
 
 

@@ -21,15 +21,12 @@ from web.me import UserView, render_user
 from web.problems import Problem
 from web.requests import Body
 from web.shelf import shelf
+from web.texts import LONGEST_PASSWORD, Password
 from web.wallets import owned
 
 api = APIBlueprint("auth", __name__, url_prefix="/v1/auth", abp_tags=[{"name": "auth"}])
 api.before_request(limits.count_caller)
 
-SHORTEST_PASSWORD, LONGEST_PASSWORD = 10, 128
-Password = Annotated[
-    str, Field(min_length=SHORTEST_PASSWORD, max_length=LONGEST_PASSWORD, examples=["correct horse battery"])
-]
 LinkToken = Annotated[str, Field(min_length=1, max_length=200, description="Out of the link in the e-mail.")]
 
 ON_ITS_WAY = {"detail": "If there is something to send to this address, an e-mail is on its way."}

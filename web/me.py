@@ -15,15 +15,14 @@ from models.users import Role, User
 from web import limits, tokens
 from web.problems import Problem
 from web.requests import Body
-from web.texts import Line
+from web.texts import LONGEST_PASSWORD, Line, Password
 from web.times import render_time
 from web.wallets import owned
 
 api = APIBlueprint("me", __name__, url_prefix="/v1/me", abp_tags=[{"name": "me"}], abp_security=tokens.BY_TOKEN)
 api.before_request(tokens.callers(read=Scope.account_read))
 
-Password = Annotated[str, Field(min_length=10, max_length=128, examples=["correct horse battery"])]
-CurrentPassword = Annotated[str, Field(max_length=128, description="The one I log in with now.")]
+CurrentPassword = Annotated[str, Field(max_length=LONGEST_PASSWORD, description="The one I log in with now.")]
 
 
 class Changes(Body):
