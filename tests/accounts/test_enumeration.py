@@ -12,8 +12,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import event
 from werkzeug.test import TestResponse
 
-from models.database import engine
-from tests.accounts.people import ANN, OTHER_PASSWORD, join, log_in, verified
+from models.database import engine, now
+from tests.accounts.people import ANN, OTHER_PASSWORD, change, join, log_in, verified
 from tests.http.offers import sell
 
 GRANTS = [{"wallet": "credits", "amount": 100}]
@@ -48,8 +48,13 @@ def _verified_and_named(client: FlaskClient) -> None:
     join(client, password=OTHER_PASSWORD)
 
 
+def _closing(client: FlaskClient) -> None:
+    """With the password that will be tried."""
+    change(verified(client, password="one more password"), closing_at=now())
+
+
 @pytest.mark.parametrize("credits_at", ["signup", "verification"])
-@pytest.mark.parametrize("known", [_named, _verified, _verified_and_named])
+@pytest.mark.parametrize("known", [_named, _verified, _verified_and_named, _closing])
 def test_a_known_address_is_answered_like_an_unknown_one(
     client: FlaskClient, known: Callable[[FlaskClient], None], credits_at: str
 ) -> None:

@@ -108,7 +108,7 @@ ENTRANCE = [
     ),
     Mutant(
         "a closing account is nobody's", USERS, "User.email == email.lower(), User.closing_at.is_(None))",
-        "User.email == email.lower())", OF_LOGINS,
+        "User.email == email.lower())", OF_ENUMERATION,
     ),
     Mutant(
         "the suspended do not get in", USERS, "    if row.suspended_at is not None:\n", "    if False:\n", OF_LOGINS,
