@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from limits import parse_many
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -206,7 +206,8 @@ class Settings(BaseSettings):
     def _known_mail(cls, value: str) -> str:
         url = urlsplit(value)
         if value and not (
-            (url.scheme in ("smtp", "smtps") and url.hostname and _has_good_port(url))
+            # Python's smtplib logs in with ASCII alone.
+            (url.scheme in ("smtp", "smtps") and url.hostname and _has_good_port(url) and unquote(url.netloc).isascii())
             or (url.scheme == "file" and url.path.startswith("/"))
             or value == "console:"
         ):

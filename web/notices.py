@@ -1,4 +1,4 @@
-"""Notices: what the caller should know, such as credits that are about to expire."""
+"""Notices: what the caller should know: credits that are about to expire, a balance that has become low."""
 
 from __future__ import annotations
 
@@ -24,16 +24,26 @@ api.before_request(tokens.callers(read=Scope.credits_read, write=Scope.credits_w
 
 
 class ExpiringView(BaseModel):
+    """Of `credits_expiring`."""
+
     wallet: str
     amount: int = Field(description="Credits that were left when the notice was made.")
     expires_at: str
+
+
+class LowBalanceView(BaseModel):
+    """Of `low_balance`."""
+
+    wallet: str
+    amount: int = Field(description="Credits that were left when the notice was made, those that jobs held included.")
+    low_balance: int = Field(description="What the product calls low: less than this.")
 
 
 class NoticeView(BaseModel):
     id: int
     object: str
     topic: Topic
-    details: ExpiringView
+    details: ExpiringView | LowBalanceView
     created_at: str
 
 
@@ -43,12 +53,14 @@ class NoticeList(BaseModel):
 
 
 def render(notice: Notice) -> dict[str, Any]:
-    expires_at = render_time(datetime.fromisoformat(notice.details["expires_at"]))
+    details = dict(notice.details)
+    if "expires_at" in details:
+        details["expires_at"] = render_time(datetime.fromisoformat(details["expires_at"]))
     return {
         "id": notice.id,
         "object": "notice",
         "topic": notice.topic,
-        "details": {**notice.details, "expires_at": expires_at},
+        "details": details,
         "created_at": render_time(notice.created_at),
     }
 

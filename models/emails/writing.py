@@ -208,7 +208,12 @@ def _facts(session: Session, email: Email, template: Template, sold: Catalog, us
     facts = dict(email.details)
     for name in ("credits", "bonus"):
         if name in facts:
-            facts[name] = [{"title": _title(sold, kind), "amount": amount} for kind, amount in facts[name].items()]
+            # In the order in which the product shows its kinds; what is stored as jsonb has none.
+            kinds = [
+                *(kind for kind in sold.wallets if kind in facts[name]),
+                *sorted(facts[name].keys() - sold.wallets),
+            ]
+            facts[name] = [{"title": _title(sold, kind), "amount": facts[name][kind]} for kind in kinds]
     if "wallet" in facts:
         facts["wallet"] = _title(sold, facts["wallet"])
     if template is Template.credits_expiring and user is not None:

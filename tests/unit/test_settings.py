@@ -45,6 +45,7 @@ def _boot(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         ("SMTP_URL", "mail.example.com:25", "expected smtp://"),
         ("SMTP_URL", "smtp://", "expected smtp://"),
         ("SMTP_URL", "smtp://mail.example.com:99999", "expected smtp://"),
+        ("SMTP_URL", "smtp://a:p%C3%A4ss@mail.example.com", "expected smtp://"),
         ("MAIL_FROM", "Coinop", "expected a name and an address"),
         ("PUBLIC_URL", "api.example.com", "expected an address such as https://api.example.com"),
         ("APP_URL", "https://app.example.com/?page=1", "expected an address"),

@@ -145,9 +145,9 @@ def _in_our_words(of_status: Callable[[int], MailError], *, lacking: MailError) 
         raise lacking from None
     except ssl.SSLCertVerificationError:
         raise Unavailable("certificate", server=True, misconfigured=True) from None
-    except TimeoutError:
-        raise Unavailable("timeout", server=True) from None
     except OSError as error:  # smtplib's other errors are of this kind as well
+        if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
+            raise Unavailable("timeout", server=True) from None
         raise Unavailable("connection", type(error).__name__, server=True) from None
 
 
