@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, cast, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models import ledger, plans, rates
+from models import ledger, plans, rates, users
 from models.catalog import Catalog
 from models.database import AwareDateTime, Base, BigId, Json, insert_into, new_id, now
 from models.errors import IdempotencyKeyReused
@@ -61,9 +61,10 @@ def spend(
 
     The same idempotency key with the same request returns the first spend. Locks the user's rate of spends, then the
     wallet, then its lots. Raises `InvalidInput` when the action runs a job, `IdempotencyKeyReused` when the request
-    differs, `TooManyRequests`, `FairUseExceeded`, or `InsufficientCredits`.
+    differs, `TooManyRequests`, `FairUseExceeded`, `InsufficientCredits`, or `NotFound` when the account is gone.
     """
     must_not_run(asked)
+    users.lock(session, user_id)
     made = session.scalar(
         insert_into(session, Spend)
         .values(
