@@ -32,6 +32,10 @@ ALSO_CALLED = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-
 """What some programs say instead of the registered name."""
 
 
+LONGEST_SIDE = 65_535
+"""Pixels. Only PNG can have more, and a picture that is one pixel wide and forty million high is nobody's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """One still picture. `width` and `height` are pixels as they are stored, before any turning that it asks for."""
@@ -50,7 +54,7 @@ def read(data: bytes, *, most_pixels: int, declared: str | None = None) -> Pictu
     """Tell what picture these bytes are, whatever their sender calls them, without what is not the picture.
 
     Raises `PictureRefused`: the bytes are of no format that is taken, or of another one than `declared`; it is
-    animated, damaged, or has more than `most_pixels`.
+    animated, damaged, or has more than `most_pixels` in all or `LONGEST_SIDE` on a side.
     """
     media_type = next((name for name, (looks_like, _) in FORMATS.items() if looks_like(data)), None)
     if media_type is None:
@@ -63,10 +67,11 @@ def read(data: bytes, *, most_pixels: int, declared: str | None = None) -> Pictu
         raise PictureRefused("animated", "Only still pictures are taken; this one is animated.") from None
     except Damaged as error:
         raise PictureRefused("damaged", f"This {ENDINGS[media_type].upper()} is damaged: {error}.") from None
-    if found.width * found.height > most_pixels:
+    if found.width * found.height > most_pixels or max(found.width, found.height) > LONGEST_SIDE:
         raise PictureRefused(
             "pixels",
-            f"This picture has {found.width} × {found.height} pixels; at most {most_pixels} in all are taken.",
+            f"This picture has {found.width} × {found.height} pixels; at most {most_pixels} in all are taken, and "
+            f"{LONGEST_SIDE} on a side.",
             most_pixels=most_pixels,
         )
     return Picture(media_type, found.width, found.height, b"".join(found.kept))

@@ -137,6 +137,11 @@ def _claims(media_type: str, width: int, height: int) -> bytes:
     return bytes(data)
 
 
+def test_a_picture_has_no_endless_side() -> None:
+    assert read(png_with(width=1, height=65_535)).height == 65_535
+    assert why(png_with(width=1, height=65_536)) == why(png_with(width=65_536, height=1)) == "pixels"
+
+
 @ALL
 def test_a_header_that_says_it_is_huge_is_enough_to_refuse_it(media_type: str) -> None:
     assert why(_claims(media_type, 16_000, 16_000)) == "pixels"
