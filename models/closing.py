@@ -79,9 +79,10 @@ def finish(session: Session, *, user_id: UUID) -> bool:
     for wallet_id in ledger.lock_wallets(session, user_id=user_id):
         ledger.forfeit(session, wallet_id=wallet_id)
     spends.erase(session, user_id=user_id)
-    for noun in (saved_replies, uploads, notices, rates, logins, one_time_tokens, api_keys):
+    for noun in (saved_replies, uploads, notices, rates, one_time_tokens, api_keys):
         noun.forget_all(session, user_id=user_id)
     places.free_all(session, user_id=user_id)
+    logins.erase(session, user_id=user_id)
     emails.erase(session, user_id=user_id)
     emails.stage(session, key=f"account_closed:{user_id}", template="account_closed", recipient=address)
     return True

@@ -134,11 +134,13 @@ def forget_expired(session: Session) -> int:
     return int(gone)
 
 
-def forget_all(session: Session, *, user_id: UUID) -> None:
-    """Delete all of a user's log-ins and their tokens."""
+def erase(session: Session, *, user_id: UUID) -> None:
+    """Forget where a user was logged in. That they were, and no longer are, is kept until `forget_expired`: an access
+    token may still be about, and must go on to be refused."""
     mine = select(Login.id).where(Login.user_id == user_id)
     session.execute(delete(RefreshToken).where(RefreshToken.login_id.in_(mine)))
-    session.execute(delete(Login).where(Login.user_id == user_id))
+    erased = update(Login).where(Login.user_id == user_id).values(user_agent=None, address=None)
+    session.execute(erased.execution_options(synchronize_session=False))
 
 
 def _issue(session: Session, login_id: UUID) -> UUID:

@@ -17,8 +17,9 @@ from models.database import Base, at_once, now, sessions
 from models.emails import Email, EmailState
 from models.jobs import Job, Status
 from models.ledger import Transfer
+from models.logins import Login, RefreshToken
 from models.users import User
-from tasks.maintenance import close_accounts
+from tasks.maintenance import close_accounts, forget_tokens
 from tests.accounts.lives import PRODUCT, live, run, shop
 from tests.accounts.people import (
     NOT_GOOD,
@@ -189,7 +190,7 @@ def test_nothing_is_left_that_says_who_they_were(client: FlaskClient) -> None:
 
     user = user_of(caller)
     assert (user.email, user.password_hash, user.name) == (None, None, None)
-    empty = ("logins", "api_keys", "one_time_tokens", "saved_replies", "notices", "places", "uploads", "referral_codes")
+    empty = ("api_keys", "one_time_tokens", "saved_replies", "notices", "places", "uploads", "referral_codes")
     with sessions() as session:
         for table in empty:
             columns = Base.metadata.tables[table].c
@@ -259,6 +260,8 @@ def test_again_it_does_no_harm_and_a_crash_leaves_it_to_the_next(client: FlaskCl
     for who, word in ((caller, WORD), (other, "Bob")):
         live(who, client, word=word)
         assert leave(who).status_code == 202
+    with sessions() as session:
+        assert not closing.finish(session, user_id=id_of(caller)), "jobs come first, while their files can be found"
     for step in (
         "tasks.maintenance.jobs.erase",
         "tasks.maintenance.closing.finish",
@@ -277,6 +280,18 @@ def test_again_it_does_no_harm_and_a_crash_leaves_it_to_the_next(client: FlaskCl
     assert closed(caller)
     assert rows() == after
     assert [mail.template for mail in mails()].count("account_closed") == 2
+
+
+def test_a_token_that_is_still_about_stays_refused(client: FlaskClient) -> None:
+    caller = gone(client)
+    forget_tokens()
+    tokens.look_again()
+    for path in ("/v1/jobs", "/v1/me", "/v1/transactions"):
+        assert code_of(caller.get(path)) == STRANGER
+    with sessions() as session:
+        [login] = session.scalars(select(Login).where(Login.user_id == id_of(caller))).all()
+        assert (login.user_agent, login.address) == (None, None)
+        assert session.scalars(select(RefreshToken.id)).all() == []
 
 
 def test_one_account_that_cannot_be_closed_keeps_no_other(client: FlaskClient) -> None:

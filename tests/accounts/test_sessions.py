@@ -212,7 +212,7 @@ def test_after_a_long_silence_nobody_goes_by_what_was_known_before(client: Flask
 
     def slowly(*given: Any, **how: Any) -> set[UUID]:
         reading.set()
-        time.sleep(0.05)
+        time.sleep(0.3)
         return real(*given, **how)
 
     with later(3600), mock.patch("web.ended.logins.ended_within", slowly), ThreadPoolExecutor(1) as one:

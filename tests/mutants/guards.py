@@ -6,6 +6,7 @@ there ask for the right refusal: an `IntegrityError` out of the database is not 
 
 from __future__ import annotations
 
+from tests.mutants.accounts import ACCOUNTS
 from tests.mutants.auth import GETTING_IN
 from tests.mutants.mutant import Mutant
 from tests.mutants.offers import OFFERS
@@ -251,4 +252,4 @@ DATABASE = [
     ),
 ]  # fmt: skip
 
-MUTANTS = [*BALANCES, *ONCE, *LIFE, *EXPRESS, *DATABASE, *OFFERS, *PLANS, *GETTING_IN]
+MUTANTS = [*BALANCES, *ONCE, *LIFE, *EXPRESS, *DATABASE, *OFFERS, *PLANS, *GETTING_IN, *ACCOUNTS]

@@ -47,7 +47,8 @@ OFFERS = [
         "a referral is rewarded once", REFERRALS, ", Referral.rewarded_at.is_(None))", ")", OF_REFERRALS,
     ),
     Mutant(
-        "a referrer is rewarded up to the cap", REFERRALS, "    if is_there and times < terms.cap:\n", "    if is_there:\n",
+        "a referrer is rewarded up to the cap", REFERRALS, "    if is_there and times < terms.cap:\n",
+        "    if is_there:\n",
         OF_REFERRALS,
     ),
     Mutant(
