@@ -17,7 +17,7 @@ from models.database import readings, sessions
 from models.errors import Unauthorized
 from models.users import User
 from web import limits, tokens
-from web.me import UserView, render_user
+from web.me import OnItsWay, UserView, render_user
 from web.problems import Problem
 from web.requests import Body
 from web.shelf import shelf
@@ -72,10 +72,6 @@ class TokenPair(BaseModel):
     token_type: str
     expires_in: int = Field(description="Seconds until the access token expires.")
     user: UserView | None = None
-
-
-class OnItsWay(BaseModel):
-    detail: str
 
 
 @api.post("/signup", responses={201: TokenPair, 409: Problem, 422: Problem, 429: Problem})

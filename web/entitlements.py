@@ -43,13 +43,13 @@ class ItemQuery(BaseModel):
     limit: PageSize = 20
 
 
-class UnlimitedView(BaseModel):
+class UnlimitedUseView(BaseModel):
     action: str | None
     wallet: str | None = Field(description="All actions that are paid from this wallet.")
     fair_use: Rate
 
 
-class UsageView(BaseModel):
+class LimitUsageView(BaseModel):
     limit: int | None = Field(description="Null is as many as you like.")
     used: int
 
@@ -60,8 +60,8 @@ class EntitlementsView(BaseModel):
     ends_at: str | None
     features: list[str]
     priority: bool
-    unlimited: list[UnlimitedView]
-    limits: dict[str, UsageView]
+    unlimited: list[UnlimitedUseView]
+    limits: dict[str, LimitUsageView]
 
 
 class ItemView(BaseModel):

@@ -23,7 +23,7 @@ api = APIBlueprint(
 api.before_request(tokens.callers(read=Scope.credits_read, write=Scope.credits_write))
 
 
-class ExpiringView(BaseModel):
+class CreditsExpiringView(BaseModel):
     """Of `credits_expiring`."""
 
     wallet: str
@@ -43,7 +43,7 @@ class NoticeView(BaseModel):
     id: int
     object: str
     topic: Topic
-    details: ExpiringView | LowBalanceView
+    details: CreditsExpiringView | LowBalanceView
     created_at: str
 
 

@@ -13,13 +13,14 @@ from flask import Flask, Request, Response, current_app, g, request
 from flask.json.provider import DefaultJSONProvider
 from flask.sessions import SessionInterface
 from flask.typing import ResponseReturnValue
-from flask_openapi import OpenAPI
+from flask_openapi import APIBlueprint, OpenAPI
 from pydantic import BaseModel, ConfigDict
 from werkzeug.exceptions import BadRequest, NotFound, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config import settings
 from models.errors import Fault, InvalidInput
+from web import document
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -62,6 +63,16 @@ class FrontDoor(OpenAPI):
     """The app. It looks at a body once whoever brought it has been let in, and before the view does."""
 
     json_provider_class = Json
+
+    def register_api(self, api: APIBlueprint, **options: Any) -> None:
+        for name, schema in api.components_schemas.items():
+            if self.components_schemas.get(name, schema) != schema:
+                raise ValueError(f"two models are called {name}, and the document can only have one of them")
+        super().register_api(api, **options)
+
+    def generate_spec_json(self) -> None:
+        super().generate_spec_json()  # type: ignore[no-untyped-call]  # the library does not say
+        document.complete(self.spec_json)
 
     def dispatch_request(self) -> ResponseReturnValue:
         if request.routing_exception is None:

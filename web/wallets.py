@@ -26,7 +26,7 @@ api.before_request(tokens.callers(read=Scope.credits_read, write=Scope.credits_w
 EMPTY = Balance(available=0, held=0, debt=0)
 
 
-class UsageView(BaseModel):
+class WalletUsageView(BaseModel):
     bought: int
     granted: int = Field(description="Credits that were given and not sold: sign-up, allowances, promotions.")
     spent: int
@@ -49,7 +49,7 @@ class WalletView(BaseModel):
     debt: int = Field(description="Credits that refunds took back after they were spent; the next ones pay it first.")
     low: bool = Field(description="Whether `available` is below `low_balance`.")
     low_balance: int | None
-    usage: UsageView
+    usage: WalletUsageView
     expiring: list[ExpiringView] = Field(description="What expires soon, soonest first.")
     resets_at: str | None = Field(description="When the next allowance comes.")
 

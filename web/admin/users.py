@@ -81,7 +81,7 @@ class AccountList(BaseModel):
     next: str | None = Field(description="Give it as `after` for the next page; null on the last.")
 
 
-class PlanView(BaseModel):
+class HeldPlanView(BaseModel):
     name: str
     title: str
     origin: str
@@ -92,7 +92,7 @@ class PlanView(BaseModel):
 
 class AccountDetails(AccountView):
     wallets: dict[str, BalanceView]
-    plan: PlanView | None
+    plan: HeldPlanView | None
     sessions: list[LoginView] = Field(description=f"Where the user is logged in, the newest {MOST_LOGINS}.")
     jobs: dict[str, int] = Field(description=f"How many of the last {RECENT_DAYS} days, by status.")
 
