@@ -90,9 +90,11 @@ def add(
 
     When another request has brought the same meanwhile, its upload is the one, and nobody needs this file. Locks the
     user, so that all of theirs never take more than `space`. Raises `UploadSpaceFull`, and `NotFound` when the account
-    is gone.
+    is gone or closing: what comes then would be taken away by nobody.
     """
     users.lock(session, user_id)
+    if users.get(session, user_id).closing_at is not None:
+        raise NotFound("This account does not exist any more.")
     same = prepare(session, picture, user_id=user_id, days=days, space=space)
     if same is not None:
         return same, False
@@ -163,24 +165,13 @@ def require(session: Sender, *, user_id: UUID, upload_id: UUID | None) -> None:
 
 def discard(session: Session, *, user_id: UUID, upload_id: UUID) -> None:
     """End an upload now and have its file taken away, once no unfinished job names it. Raises `NotFound`."""
-    if not _end(session, user_id=user_id, upload_id=upload_id):
-        raise NotFound("There is no such upload.")
-
-
-def discard_all(session: Session, *, user_id: UUID) -> int:
-    """`discard` every upload of a user; returns how many there were."""
-    return _end(session, user_id=user_id)
-
-
-def _end(session: Session, *, user_id: UUID, upload_id: UUID | None = None) -> int:
-    mine = Upload.user_id == user_id, Upload.expires_at > now(), *([Upload.id == upload_id] if upload_id else [])
-    # As if it had been over for long: whoever submits a job for it at this very moment has it refunded.
+    mine = Upload.id == upload_id, Upload.user_id == user_id, Upload.expires_at > now()
+    # As if it had been over for long: a job that is submitted for it at this very moment may fail, and is refunded.
     ending = update(Upload).where(*mine).values(expires_at=now(-GRACE_SECONDS)).returning(Upload.id)
-    ended = session.scalars(ending.execution_options(synchronize_session=False)).all()
-    if ended:
-        clearing = outbox.message(task=CLEAR_TASK, queue="maintenance", args=[], task_id=str(new_id()))
-        outbox.stage(session, clearing)
-    return len(ended)
+    if session.scalar(ending.execution_options(synchronize_session=False)) is None:
+        raise NotFound("There is no such upload.")
+    clearing = outbox.message(task=CLEAR_TASK, queue="maintenance", args=[], task_id=str(new_id()))
+    outbox.stage(session, clearing)
 
 
 def over(session: Session, *, limit: int, after: UUID | None = None) -> Sequence[Upload]:

@@ -8,7 +8,6 @@ from unittest import mock
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
 
 from models import jobs, uploads
 from models.database import Prepared, engine, sessions
@@ -228,18 +227,3 @@ def test_a_row_never_comes_before_its_file(caller: Caller) -> None:
     with mock.patch("worker.storage.Folder.put", side_effect=OSError):
         assert bring(caller, picture()).status_code == 500
     assert rows() == 0
-
-
-def test_all_of_a_users_go_with_the_account(caller: Caller, sign_up: SignUp) -> None:
-    for n in range(3):
-        brought(caller, seed=n)
-    somebody = brought(sign_up())
-    user_id = UUID(caller.tokens["user"]["id"])
-    with sessions() as session:
-        assert uploads.discard_all(session, user_id=user_id) == 3
-        assert uploads.discard_all(session, user_id=user_id) == 0
-    clear_uploads()
-    assert {key.rpartition("/")[2] for key in stored()} == {somebody["id"]}
-    with sessions() as session:
-        assert session.scalars(select(uploads.Upload.user_id).where(uploads.Upload.user_id == user_id)).all() == []
-    assert uploads.folder(user_id) == f"uploads/{user_id}"

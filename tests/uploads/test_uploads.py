@@ -12,12 +12,13 @@ from unittest import mock
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from config import settings
 from models import uploads
-from models.database import moment, sessions
+from models.database import moment, now, sessions
 from models.outbox import Outbox
+from models.users import User
 from tasks.uploads import clear_uploads
 from tests.http.conftest import Caller
 from tests.uploads.bringing import bring, bring_in_form, brought, let_expire, rows, stored
@@ -307,6 +308,15 @@ def test_one_user_does_not_take_all_places(caller: Caller) -> None:
         with few.taken(other):  # type: ignore[arg-type]
             pass
     assert not few._taken
+
+
+def test_an_account_that_is_closing_brings_nothing_any_more(caller: Caller) -> None:
+    """Its token is good for a moment longer, or its request was let in before."""
+    with sessions() as session:
+        session.execute(update(User).values(closing_at=now()))
+    answer = bring(caller, picture())
+    assert (answer.status_code, (answer.json or {})["code"]) == (404, "not_found")
+    assert rows() == 0
 
 
 # The same again
