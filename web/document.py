@@ -25,6 +25,11 @@ FOR_KNOWN_CALLERS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 WITH_PARAMETERS = (HTTPStatus.UNPROCESSABLE_ENTITY,)
 WITH_A_PATH = (HTTPStatus.NOT_FOUND,)
 
+ALSO: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
+    ("get", "/v1/transactions"): {"200": {"text/csv": {"schema": {"type": "string"}}}},
+}
+"""Other forms that an answer comes in, by its status."""
+
 HEADERS: dict[str, dict[str, Any]] = {
     "Idempotency-Key": {
         "description": "Repeat a request with the same key as often as needed: it is done once.",
@@ -35,11 +40,18 @@ KEYED = (("post", "/v1/jobs"), ("post", "/v1/spends"))
 """The calls that know an `Idempotency-Key`."""
 
 
+def file(*media_types: str) -> dict[str, Any]:
+    """For `responses`: an answer that is a file."""
+    return {"content": {each: {"schema": {"type": "string", "format": "binary"}} for each in media_types}}
+
+
 def complete(document: dict[str, Any]) -> None:
     """Add to each call what is true of all."""
     for path, item in document["paths"].items():
         for method, operation in item.items():
             _complete(operation, f"{method} {path}")
+            for code, forms in ALSO.get((method, path), {}).items():
+                operation["responses"][code]["content"].update(forms)
             if (method, path) in KEYED:
                 operation.setdefault("parameters", []).append(
                     {"name": "Idempotency-Key", "in": "header", "required": False, **HEADERS["Idempotency-Key"]}

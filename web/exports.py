@@ -15,6 +15,7 @@ from models import export, users
 from models.database import moment, readings
 from models.export import Row
 from web import tokens
+from web.document import file
 from web.problems import Problem
 from web.times import render_time
 
@@ -22,7 +23,7 @@ api = APIBlueprint("exports", __name__, url_prefix="/v1/me", abp_tags=[{"name": 
 api.before_request(tokens.require_user)
 
 
-@api.get("/export", responses={200: None, 401: Problem, 403: Problem, 404: Problem})
+@api.get("/export", responses={200: file("application/json"), 401: Problem, 403: Problem, 404: Problem})
 def show() -> Response:
     """All that is known about me, as one JSON document: a list for each kind of thing, oldest first.
 

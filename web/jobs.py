@@ -17,6 +17,7 @@ from models.database import at_once, readings, sessions
 from models.errors import NotFound
 from models.jobs import LONGEST_WAIT_SECONDS, MOST_PER_PAGE, Order, Snapshot, Status, Submission
 from web import rates, tokens
+from web.document import file
 from web.problems import Problem
 from web.quotes import PartView, ask
 from web.requests import Body, idempotency_key
@@ -238,19 +239,19 @@ def cancel(path: JobPath) -> Response:
     return response
 
 
-@api.get("/<job_id>/outputs/<index>", responses={200: None, 401: Problem, 404: Problem, 422: Problem})
+@api.get("/<job_id>/outputs/<index>", responses={200: file("*/*"), 401: Problem, 404: Problem, 422: Problem})
 def output(path: OutputPath) -> Response:
     """One file that a job made. Parts of it can be asked for with `Range`."""
     with readings() as session:
         job = jobs.get(session, user_id=tokens.current_user_id(), job_id=path.job_id)
     try:
         described = (job.outputs or [])[path.index]
-        file = storage().path(described["key"])
+        made = storage().path(described["key"])
     except (IndexError, KeyError, FileNotFoundError):
         raise NotFound("This job has no such file.") from None
     media_type = described["media_type"]
     return send_file(
-        file,
+        made,
         mimetype=media_type,
         # To be saved: shown by a browser it could be taken for a page of ours.
         as_attachment=True,

@@ -24,6 +24,7 @@ from models.pages import MOST_PER_PAGE
 from models.pictures import Picture
 from models.uploads import Upload
 from web import tokens
+from web.document import file
 from web.problems import Problem
 from web.requests import takes_a_file
 from web.times import render_time
@@ -213,16 +214,16 @@ def show(path: UploadPath) -> dict[str, Any]:
     return render(_mine(path))
 
 
-@api.get("/<upload_id>/content", responses={200: None, 401: Problem, 404: Problem, 422: Problem})
+@api.get("/<upload_id>/content", responses={200: file(*pictures.FORMATS), 401: Problem, 404: Problem, 422: Problem})
 def content(path: UploadPath) -> Response:
     """The picture as it is kept. Parts of it can be asked for with `Range`."""
     mine = _mine(path)
     try:
-        file = storage().path(mine.key)
+        kept = storage().path(mine.key)
     except FileNotFoundError:
         raise NotFound("There is no such upload.") from None
     return send_file(
-        file, mimetype=mine.media_type, etag=mine.sha256, max_age=0, conditional=True,
+        kept, mimetype=mine.media_type, etag=mine.sha256, max_age=0, conditional=True,
         as_attachment=True, download_name=f"{mine.id}.{pictures.ENDINGS[mine.media_type]}",
     )  # fmt: skip
 
