@@ -54,7 +54,8 @@ def sample(template: Template, product: str) -> dict[str, Any]:
     return {
         **SAMPLES[template],
         "product": product,
-        "name": "Zoë Grün",
+        # Where an address is still to be proved, nobody is greeted by a name (models/emails/writing.py).
+        "name": None if "link" in SAMPLES[template] else "Zoë Grün",
         "home": _HOME,
         "settings_link": f"{_HOME}/profile" if template in NOTICES else None,
         "at": "2026-11-21T15:04:35+00:00",

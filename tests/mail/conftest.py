@@ -39,6 +39,8 @@ class MailServer:
     data_replies: list[str] = field(default_factory=list)
     mail_replies: list[str] = field(default_factory=list)
     goes_away_after_data: bool = False
+    all_letters: bool = True
+    """Whether it takes addresses that are not ASCII."""
     accounts: dict[str, str] = field(default_factory=dict)
     asked: int = 0
     """How many messages were offered, accepted or not."""
@@ -87,7 +89,11 @@ class MailServer:
 
     # What tests do
     def start(self, *, tls: ssl.SSLContext | None = None) -> None:
-        options: dict[str, Any] = {"tls_context": tls, "require_starttls": tls is not None, "enable_SMTPUTF8": True}
+        options: dict[str, Any] = {
+            "tls_context": tls,
+            "require_starttls": tls is not None,
+            "enable_SMTPUTF8": self.all_letters,
+        }
         if self.accounts:
             options |= {"authenticator": self.authenticate, "auth_required": True, "auth_require_tls": False}
         self.controller = Controller(self, hostname="127.0.0.1", port=self.port, ready_timeout=30, **options)

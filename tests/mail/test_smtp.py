@@ -138,6 +138,16 @@ def test_addresses_of_all_languages(mail_server: MailServer) -> None:
     assert "SMTPUTF8" not in mail_server.envelopes[1].mail_options
 
 
+def test_an_address_that_the_server_cannot_write_is_refused(mail_by: Callable[..., None]) -> None:
+    server = MailServer(all_letters=False)
+    server.start()
+    mail_by(f"smtp://127.0.0.1:{server.port}")
+    email_id = stage("account_closed", recipient="jörg@example.com")
+    send(email_id)
+    assert state(email_id) == (EmailState.refused, "address_unsupported")
+    server.stop()
+
+
 def test_what_passes_is_tried_again_as_the_same_mail(mail_server: MailServer) -> None:
     mail_server.rcpt_replies = ["451 4.7.1 Greylisted, try again"]
     mail_server.data_replies = ["452 4.3.1 Insufficient system storage"]
@@ -401,6 +411,15 @@ def test_a_wrong_password_is_our_fault_and_no_mail_is_lost(mail_by: Callable[...
     assert state(email_id) == (EmailState.queued, "login_failed 535")
     assert [(line["event"], line["log_level"]) for line in logs] == [("mail_put_off", "error")]
     server.stop()
+
+
+def test_a_server_that_asks_for_no_password_was_named_wrongly(
+    mail_by: Callable[..., None], mail_server: MailServer
+) -> None:
+    mail_by(f"smtp://coinop:{QUOTED}@127.0.0.1:{mail_server.port}")
+    email_id = stage(user_id=new_account())
+    send(email_id)
+    assert state(email_id) == (EmailState.queued, "login_unsupported")
 
 
 # -- a server that is away, and many mails

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tests.mutants.accounts import ACCOUNTS
 from tests.mutants.auth import GETTING_IN
+from tests.mutants.mail import MAIL
 from tests.mutants.mutant import Mutant
 from tests.mutants.offers import OFFERS
 from tests.mutants.plans import PLANS
@@ -252,4 +253,4 @@ DATABASE = [
     ),
 ]  # fmt: skip
 
-MUTANTS = [*BALANCES, *ONCE, *LIFE, *EXPRESS, *DATABASE, *OFFERS, *PLANS, *GETTING_IN, *ACCOUNTS]
+MUTANTS = [*BALANCES, *ONCE, *LIFE, *EXPRESS, *DATABASE, *OFFERS, *PLANS, *GETTING_IN, *ACCOUNTS, *MAIL]

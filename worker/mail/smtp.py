@@ -50,14 +50,14 @@ class Smtp:
 
     def send(self, mail: Mail) -> None:
         with self._circuit.passing():
-            with _in_our_words(_of_the_server, lacking=_NO_LOGIN):
+            with _in_our_words(_of_the_server, lacking=_no_login):
                 connection = self._open()
             with contextlib.closing(connection):
-                with _in_our_words(_of_the_server, lacking=_NO_LOGIN):
+                with _in_our_words(_of_the_server, lacking=_no_login):
                     self._secure(connection)
                     if self._user:
                         connection.login(self._user, self._password)
-                with _in_our_words(_of_the_mail, lacking=_NO_SUCH_LETTERS):
+                with _in_our_words(_of_the_mail, lacking=_no_such_letters):
                     connection.send_message(mail.message, mail.sender, [mail.recipient])
                 # The server has the mail, and how it says goodbye changes nothing about that.
                 connection.ends = time.monotonic() + GOODBYE_SECONDS
@@ -107,8 +107,12 @@ class _Encrypted(_Patient, smtplib.SMTP_SSL):
     pass
 
 
-_NO_LOGIN = Unavailable("login_unsupported", server=True, misconfigured=True)
-_NO_SUCH_LETTERS = Refused("address_unsupported")
+def _no_login() -> MailError:
+    return Unavailable("login_unsupported", server=True, misconfigured=True)
+
+
+def _no_such_letters() -> MailError:
+    return Refused("address_unsupported")
 
 
 def _for_ever(status: int) -> bool:
@@ -126,7 +130,7 @@ def _of_the_mail(status: int) -> MailError:
 
 
 @contextlib.contextmanager
-def _in_our_words(of_status: Callable[[int], MailError], *, lacking: MailError) -> Iterator[None]:
+def _in_our_words(of_status: Callable[[int], MailError], *, lacking: Callable[[], MailError]) -> Iterator[None]:
     """Raise smtplib's and the network's errors as ours, without their texts; `lacking` when the server cannot do what
     it takes."""
     try:
@@ -142,7 +146,7 @@ def _in_our_words(of_status: Callable[[int], MailError], *, lacking: MailError) 
     except smtplib.SMTPResponseException as error:
         raise of_status(error.smtp_code) from None
     except smtplib.SMTPNotSupportedError:
-        raise lacking from None
+        raise lacking() from None
     except ssl.SSLCertVerificationError:
         raise Unavailable("certificate", server=True, misconfigured=True) from None
     except OSError as error:  # smtplib's other errors are of this kind as well
