@@ -7,7 +7,7 @@ Access tokens live 15 minutes, or until their log-in ends (`web/ended.py`); refr
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -102,9 +102,10 @@ def callers(*, read: Scope | None = None, write: Scope | None = None) -> Callabl
     """
 
     def admit() -> None:
-        if request.method == "OPTIONS":
-            return  # a browser asks so what it may ask, and has no token for that
-        _admit(identify(read if request.method in READING else write))
+        caller = _caller()
+        if caller.scopes is not None:
+            _require(read if request.method in READING else write, caller.scopes)
+        _admit(caller)
 
     return admit
 
@@ -118,27 +119,31 @@ def admit_anybody() -> None:
 
     An API key that may not read its user's credits sees what everybody sees.
     """
-    g.user_id = None
-    if request.method != "OPTIONS" and request.headers.get("Authorization"):
+    g.caller = None
+    if request.headers.get("Authorization"):
         caller = _caller()
         if caller.scopes is None or Scope.credits_read in caller.scopes:
             _admit(caller)
 
 
-def identify(needed: Scope | None) -> Caller:
-    """Whoever sent this request. Raises `Unauthorized`, or `ScopeRequired` for an API key without the scope."""
+def identify() -> Caller:
+    """The user whose access token came with this request. Raises `Unauthorized`, and `ScopeRequired` for API keys."""
     caller = _caller()
-    if caller.scopes is not None and needed not in caller.scopes:
+    if caller.scopes is not None:
+        _require(None, caller.scopes)
+    return caller
+
+
+def _require(needed: Scope | None, scopes: Set[str]) -> None:
+    if needed not in scopes:
         raise ScopeRequired(
             f"This API key lacks the scope {needed}." if needed else "No API key opens this: log in.", scope=needed
         )
-    return caller
 
 
 def _admit(caller: Caller) -> None:
     """The one place where the caller of a request becomes known to everything after it."""
     g.caller = caller
-    g.user_id = caller.user_id
 
 
 def _caller() -> Caller:
@@ -200,14 +205,14 @@ def look_again() -> None:
 
 def user_id_if_known() -> UUID | None:
     """The user whose access token came with this request, if one did."""
-    user_id: UUID | None = g.user_id
-    return user_id
+    caller: Caller | None = g.caller
+    return None if caller is None else caller.user_id
 
 
 def current_user_id() -> UUID:
     """The user whose access token or API key came with this request."""
-    user_id: UUID = g.user_id
-    return user_id
+    caller: Caller = g.caller
+    return caller.user_id
 
 
 def current_login_id() -> UUID:

@@ -56,8 +56,7 @@ ENDING = [
 
 API_KEYS = [
     Mutant(
-        "a key has the scope of the call", TOKENS, "if caller.scopes is not None and needed not in caller.scopes:",
-        "if False:", OF_KEYS,
+        "a key has the scope of the call", TOKENS, "    if needed not in scopes:\n", "    if False:\n", OF_KEYS,
     ),
     Mutant(
         "a scope to read is none to write", TOKENS, "read if request.method in READING else write", "read or write",

@@ -19,12 +19,10 @@ def admit() -> None:
     """For `before_request`. What a user may do is asked of the database each time, and not of the token: a role that
     was taken away opens nothing. Raises `Unauthorized`, `ScopeRequired` for ordinary API keys, and `RoleRequired`.
     """
-    if request.method == "OPTIONS":
-        return
     if _has_admin_key():
         g.acting = By(Actor.admin_key, request_id=g.request_id)
         return
-    caller = tokens.identify(None)
+    caller = tokens.identify()
     with readings() as session:
         role = users.role_of(session, caller.user_id)
     if role is not Role.admin and not (role is Role.support and request.method in tokens.READING):
