@@ -3,7 +3,7 @@
 What a container says is looked at by `models/pictures/` at hardly any cost. Decoding is another matter: forty
 megapixels take up to 600 MiB and three seconds, whoever made the file chose how, and decoders of pictures have had
 holes. So it is done by a process of its own (`decoder.py`) with little time and memory, which a bad file may bring down
-without anybody noticing. Starting it takes some 40 milliseconds.
+without anybody noticing. Starting it takes some 60 milliseconds of computing.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
     queued → canceled | expired          running → canceling → canceled
 
 `orders.py` checks and prices a request, `submission.py` accepts it, `runs.py` claims, keeps and finishes it,
-`cancellation.py` stops it, `rescue.py` catches what fell, `snapshots.py` shows it, `erasure.py` forgets what it was
-about. `express.py` is the fast way through the first two on PostgreSQL.
+`cancellation.py` stops it, `rescue.py` catches what fell, `snapshots.py` shows it, `needs.py` says what it must
+still find, `erasure.py` forgets what it was about. `express.py` is the fast way through the first two on PostgreSQL.
 """
 
 from models.jobs.cancellation import cancel_waiting, request_cancel
