@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-
 STANDARD_MEMBERS = frozenset(("type", "title", "status", "code", "detail", "instance"))
 """What every problem document has (RFC 9457); the facts of a refusal go by other names."""
 
