@@ -36,6 +36,7 @@ os.environ.update(
     MOCK_LATENCY_SECONDS="0",
     AUTH_RATE_LIMIT="100000 per minute",
     SUBMIT_RATE_LIMIT="100000 per minute",
+    UPLOAD_RATE_LIMIT="100000 per minute",
     LOG_LEVEL="WARNING",
 )
 

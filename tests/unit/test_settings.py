@@ -50,6 +50,7 @@ def _boot(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         ("PUBLIC_URL", "api.example.com", "expected an address such as https://api.example.com"),
         ("APP_URL", "https://app.example.com/?page=1", "expected an address"),
         ("TRUSTED_PROXIES", "-1", "greater than or equal to 0"),
+        ("UPLOAD_RATE_LIMIT", "slowly", "30 per minute"),
         ("UPLOAD_DAYS", "0", "greater than or equal to 1"),
         ("UPLOAD_SPACE_BYTES", "500 MB", "valid integer"),
         ("MAX_UPLOAD_BYTES", "10", "greater than or equal to 1024"),
