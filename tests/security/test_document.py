@@ -65,6 +65,7 @@ def _schema(app: Any, *, thorough: bool = True) -> Any:
     config = SchemathesisConfig.from_dict(
         {
             "seed": SEED,
+            "cache": {"enabled": False},
             "generation": {
                 "max-examples": EXAMPLES, "deterministic": True, "database": "none", "with-security-parameters": False,
             },
