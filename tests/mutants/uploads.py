@@ -17,6 +17,7 @@ DECODING, DECODER, FETCHING, FETCHED, URLS, STORAGE = (
 )  # fmt: skip
 
 OF_UPLOADS = "tests/uploads/test_uploads.py -k sqlite"
+OF_LIMITS = "tests/uploads/test_limits.py -k sqlite"
 OF_JOBS = "tests/uploads/test_jobs.py -k sqlite"
 OF_PICTURES = "tests/uploads/test_pictures.py"
 OF_FETCHING = "tests/uploads/test_fetching.py"
@@ -64,13 +65,13 @@ KEPT = [
     ),
     Mutant(
         "uploads have a space", UPLOADS, "    if used + max(size, SMALLEST_FILE) > space:\n", "    if False:\n",
-        OF_UPLOADS,
+        OF_LIMITS,
     ),
     Mutant("…also for many that come at once", UPLOADS, "    users.lock(session, user_id)\n", "", OF_RACES),
     Mutant(
         "tiny uploads count as a file", UPLOADS,
         "case((Upload.size < SMALLEST_FILE, SMALLEST_FILE), else_=Upload.size)",
-        "Upload.size", OF_UPLOADS,
+        "Upload.size", OF_LIMITS,
     ),
     Mutant(
         "what has expired is not renewed", UPLOADS,
@@ -102,13 +103,13 @@ KEPT = [
 ]  # fmt: skip
 
 BODIES = [
-    Mutant("a body has a limit", VIEW, "        if len(data) > most:\n", "        if False:\n", OF_UPLOADS),
+    Mutant("a body has a limit", VIEW, "        if len(data) > most:\n", "        if False:\n", OF_LIMITS),
     Mutant("a form has few parts", VIEW, "    request.max_form_parts = MOST_PARTS\n", "", OF_UPLOADS),
     Mutant(
-        "uploads leave threads for polling", VIEW, "if self._taken.total() >= self._all or ", "if ", OF_UPLOADS,
+        "uploads leave threads for polling", VIEW, "if self._taken.total() >= self._all or ", "if ", OF_LIMITS,
     ),
-    Mutant("…whoever they are from", VIEW, " or self._taken[user_id] >= self._of_one:", ":", OF_UPLOADS),
-    Mutant("a place comes back", VIEW, "                self._taken[user_id] -= 1\n", "", OF_UPLOADS),
+    Mutant("…whoever they are from", VIEW, " or self._taken[user_id] >= self._of_one:", ":", OF_LIMITS),
+    Mutant("a place comes back", VIEW, "                self._taken[user_id] -= 1\n", "", OF_LIMITS),
     Mutant("no browser shows an upload", VIEW, "        as_attachment=True, ", "        ", OF_UPLOADS),
 ]  # fmt: skip
 

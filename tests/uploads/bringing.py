@@ -63,3 +63,22 @@ def rows() -> int:
 def stored() -> set[str]:
     """The keys of all files of uploads."""
     return set(storage().older_than("uploads", seconds=-3600))
+
+
+class Endless(io.RawIOBase):
+    """A body that never ends and notes how much of it was read."""
+
+    read_so_far = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self.read_so_far += len(buffer)
+        buffer[:] = b"x" * len(buffer)
+        return len(buffer)
+
+    def environ(self, length: int | None) -> dict[str, Any]:
+        """What a web server says of it: so many bytes will come, or (None) they come in chunks until they end."""
+        said = {"HTTP_TRANSFER_ENCODING": "chunked"} if length is None else {"CONTENT_LENGTH": str(length)}
+        return {"wsgi.input": self, "wsgi.input_terminated": True, **said}

@@ -121,6 +121,10 @@ class Guide:
         return Way(self.resolve, self.connect, trusting(self.authorities))
 
 
+Serve = Callable[..., Guide]
+"""Run a server with this script, good for these names; gives who leads there."""
+
+
 def authority(folder: Path) -> tuple[trustme.CA, str]:
     """An authority, and the file that says to trust it."""
     made = trustme.CA()

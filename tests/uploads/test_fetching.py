@@ -6,8 +6,6 @@ import gzip
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from ipaddress import ip_address
 from itertools import cycle, islice
 from pathlib import Path
@@ -15,11 +13,10 @@ from typing import Any, NoReturn
 from unittest import mock
 
 import pytest
-import trustme
 
 from tests.uploads.drawings import picture
 from tests.uploads.inside import NOT_PUBLIC, SPELLINGS
-from tests.uploads.servers import NAME, PUBLIC, PUBLIC_6, Guide, Script, Server, answer, authority, saying
+from tests.uploads.servers import NAME, PUBLIC, PUBLIC_6, Guide, Script, Serve, answer, authority
 from worker import fetching
 from worker.ai.provider import ProviderError, Refused, Unavailable
 from worker.fetching import fetch, way_out
@@ -27,26 +24,6 @@ from worker.fetching import fetch, way_out
 URL = f"https://{NAME}/cat.png"
 DATA = picture()
 MOST = 50_000
-
-Serve = Callable[..., Guide]
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, str]:
-    return authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture
-def serve(ca: tuple[trustme.CA, str]) -> Iterator[Serve]:
-    """Run a server with this script, good for these names; gives who leads there."""
-    with ExitStack() as stack:
-
-        def make(script: Script | bytes, *names: str, by: trustme.CA | None = None) -> Guide:
-            certificate = (by or ca[0]).issue_cert(*(names or (NAME,)))
-            server = Server(saying(script) if isinstance(script, bytes) else script, certificate)
-            return Guide(stack.enter_context(server.running()), ca[1])
-
-        yield make
 
 
 def got(guide: Guide, url: str = URL, seconds: float = 10) -> bytes:
