@@ -11,6 +11,12 @@ from models.mailboxes import Mailbox
 from models.notices import Notice
 from models.one_time_tokens import OneTimeToken
 from models.outbox import Outbox
+from models.payments.billing import BilledSubscription
+from models.payments.bookmarks import ReconciliationMark
+from models.payments.inbox import GatewayEvent
+from models.payments.mock_objects import MockObject
+from models.payments.tables import Checkout, Customer, Dispute, Invoice, Payment, PaymentLot, Refund
+from models.payments.top_ups import TopUp
 from models.places import Place
 from models.plans.tables import Subscription
 from models.promotions import PromotionUse, Redemption
@@ -25,29 +31,41 @@ from models.users import User
 __all__ = [
     "ApiKey",
     "AuditEntry",
+    "BilledSubscription",
     "CatalogVersion",
+    "Checkout",
     "Clawback",
+    "Customer",
+    "Dispute",
     "Email",
+    "GatewayEvent",
+    "Invoice",
     "Job",
     "JobSlots",
     "Login",
     "Lot",
     "Mailbox",
+    "MockObject",
     "Notice",
     "OneTimeToken",
     "Outbox",
+    "Payment",
+    "PaymentLot",
     "Place",
     "PlanAllowance",
     "PlanVersion",
     "PromotionUse",
     "RateWindow",
+    "ReconciliationMark",
     "Redemption",
     "Referral",
     "ReferralCode",
     "RefreshToken",
+    "Refund",
     "SavedReply",
     "Spend",
     "Subscription",
+    "TopUp",
     "Transfer",
     "TryWindow",
     "Upload",
