@@ -153,3 +153,19 @@ class NotCancelable(Refusal):
     status = 409
     code = "not_cancelable"
     title = "This job has already ended"
+
+
+class Underway(Refusal):
+    """Something of the same thing is being done already."""
+
+    status = 409
+    code = "underway"
+    title = "Still under way"
+
+
+class AlreadySubscribed(Refusal):
+    """The user pays for a plan already: it can be changed, not bought a second time."""
+
+    status = 409
+    code = "already_subscribed"
+    title = "There is a subscription already"

@@ -12,9 +12,10 @@ from models.notices import Notice
 from models.one_time_tokens import OneTimeToken
 from models.outbox import Outbox
 from models.payments.billing import BilledSubscription
-from models.payments.bookmarks import ReconciliationMark
+from models.payments.errands import Errand
 from models.payments.inbox import GatewayEvent
 from models.payments.mock_objects import MockObject
+from models.payments.reconciliation import ReconciliationMark
 from models.payments.tables import Checkout, Customer, Dispute, Invoice, Payment, PaymentLot, Refund
 from models.payments.top_ups import TopUp
 from models.places import Place
@@ -38,6 +39,7 @@ __all__ = [
     "Customer",
     "Dispute",
     "Email",
+    "Errand",
     "GatewayEvent",
     "Invoice",
     "Job",

@@ -135,6 +135,9 @@ def upgrade() -> None:
         sa.Column("page_url", sa.String(length=2000), nullable=True),
         sa.Column("pdf_url", sa.String(length=2000), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("covers_from", MOMENT, nullable=True),
+        sa.Column("covers_until", MOMENT, nullable=True),
+        sa.Column("proration", sa.Boolean(), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_invoices_user_id_users")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invoices")),
@@ -168,7 +171,8 @@ def upgrade() -> None:
         ),
         sa.Column("period_starts_at", MOMENT, nullable=False),
         sa.Column("period_ends_at", MOMENT, nullable=False),
-        sa.Column("paid_until", MOMENT, nullable=True),
+        sa.Column("anchor_at", MOMENT, nullable=False),
+        sa.Column("paid_until", MOMENT, nullable=False),
         sa.Column("trial_ends_at", MOMENT, nullable=True),
         sa.Column("cancels_at", MOMENT, nullable=True),
         sa.Column("past_due_since", MOMENT, nullable=True),
@@ -186,14 +190,6 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_billed_subscriptions_user_id_users")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_billed_subscriptions")),
-    )
-    op.create_index(
-        "ix_billed_subscriptions_period_ends_at",
-        "billed_subscriptions",
-        ["period_ends_at"],
-        unique=False,
-        postgresql_where=sa.text("ended_at IS NULL"),
-        sqlite_where=sa.text("ended_at IS NULL"),
     )
     op.create_index("ix_billed_subscriptions_user_id", "billed_subscriptions", ["user_id"], unique=False)
     op.create_index(
@@ -284,17 +280,54 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=20), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("answered_at", MOMENT, nullable=True),
+        sa.Column("restored_at", MOMENT, nullable=True),
         sa.CheckConstraint("amount > 0", name=op.f("ck_refunds_amount_positive")),
         sa.ForeignKeyConstraint(["payment_id"], ["payments.id"], name=op.f("fk_refunds_payment_id_payments")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_refunds")),
     )
     op.create_index(op.f("ix_refunds_payment_id"), "refunds", ["payment_id"], unique=False)
+    op.create_table(
+        "errands",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("kind", word("kind", "portal", "change_plan", "cancel", "resume", "refund", "undo"), nullable=False),
+        sa.Column("about", sa.String(length=255), nullable=False),
+        sa.Column("details", JSON, nullable=False),
+        sa.Column("state", word("state", "waiting", "done", "failed"), nullable=False),
+        sa.Column("answer", JSON, nullable=True),
+        sa.Column("problem", sa.String(length=100), nullable=True),
+        sa.Column("created_at", MOMENT, server_default=clock, nullable=False),
+        sa.Column("ended_at", MOMENT, nullable=True),
+        sa.CheckConstraint("(ended_at IS NULL) = (state = 'waiting')", name=op.f("ck_errands_ended_with_an_end")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_errands_user_id_users")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_errands")),
+    )
+    op.create_index("ix_errands_user_id_id", "errands", ["user_id", "id"], unique=False)
+    op.create_index(
+        "ix_errands_waiting",
+        "errands",
+        ["created_at"],
+        unique=False,
+        postgresql_where=sa.text("state = 'waiting'"),
+        sqlite_where=sa.text("state = 'waiting'"),
+    )
+    op.create_index(
+        "uq_errands_about_waiting",
+        "errands",
+        ["about"],
+        unique=True,
+        postgresql_where=sa.text("state = 'waiting' AND kind <> 'portal'"),
+        sqlite_where=sa.text("state = 'waiting' AND kind <> 'portal'"),
+    )
+    op.add_column("subscriptions", sa.Column("series", sa.String(length=100), nullable=True))
     op.add_column("subscriptions", sa.Column("paid_until", MOMENT, nullable=True))
 
 
 def downgrade() -> None:
     op.drop_column("subscriptions", "paid_until")
+    op.drop_column("subscriptions", "series")
     for table in (
+        "errands",
         "refunds",
         "payment_lots",
         "disputes",

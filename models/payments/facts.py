@@ -127,7 +127,10 @@ class SubscriptionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionFact:
-    """A subscription as it is billed: to `plan`, so often, from `period_starts_at` to `period_ends_at`."""
+    """A subscription as it is billed: to `plan`, so often, from `period_starts_at` to `period_ends_at`.
+
+    `next_plan` and `next_billing` are what it is billed for from the next period on, where that is something else.
+    """
 
     id: str
     customer_id: str
@@ -143,6 +146,8 @@ class SubscriptionFact:
     ended_at: datetime | None = None
     trial_ends_at: datetime | None = None
     latest_invoice_id: str | None = None
+    next_plan: str | None = None
+    next_billing: Billing | None = None
 
 
 class RefundStatus(StrEnum):

@@ -137,7 +137,7 @@ class PaymentLot(Base):
 
 
 class Invoice(Base):
-    """What a subscription was billed, as the gateway has it."""
+    """What a subscription was billed for the time it covers, or for a change within that time (`proration`)."""
 
     __tablename__ = "invoices"
     __table_args__ = (Index("ix_invoices_user_id_created_at_id", "user_id", "created_at", "id"),)
@@ -153,11 +153,15 @@ class Invoice(Base):
     page_url: Mapped[str | None] = mapped_column(String(LONGEST_URL))
     pdf_url: Mapped[str | None] = mapped_column(String(LONGEST_URL))
     attempts: Mapped[int] = mapped_column(default=0)
+    covers_from: Mapped[datetime | None] = mapped_column(AwareDateTime)
+    covers_until: Mapped[datetime | None] = mapped_column(AwareDateTime)
+    proration: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(AwareDateTime)
 
 
 class Refund(Base):
-    """Money of a payment that went back; `answered_at` is when the credits followed."""
+    """Money of a payment that went back; `answered_at` is when the credits followed, `restored_at` when they came back
+    because the refund failed after all."""
 
     __tablename__ = "refunds"
     __table_args__ = (CheckConstraint("amount > 0", name="amount_positive"),)
@@ -168,6 +172,7 @@ class Refund(Base):
     status: Mapped[str] = mapped_column(String(20))
     created_at: Mapped[datetime] = mapped_column(AwareDateTime)
     answered_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
+    restored_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
 
 
 class Dispute(Base):
