@@ -169,3 +169,27 @@ class AlreadySubscribed(Refusal):
     status = 409
     code = "already_subscribed"
     title = "There is a subscription already"
+
+
+class PaymentDeclined(Refusal):
+    """The customer's bank said no. Member: `problem`, the gateway's code for why."""
+
+    status = 402
+    code = "payment_declined"
+    title = "The payment was declined"
+
+
+class GatewayRefused(Refusal):
+    """Whoever takes the money did not do what was asked. Member: `problem`, a stable code."""
+
+    status = 502
+    code = "gateway_refused"
+    title = "The payment service did not do it"
+
+
+class BadSignature(Refusal):
+    """A webhook that is not from the gateway, or too old to tell."""
+
+    status = 400
+    code = "bad_signature"
+    title = "The signature does not fit"

@@ -15,21 +15,25 @@ from logs import set_up_logging
 from web import (
     auth,
     catalog,
+    checkouts,
     commands,
     entitlements,
     jobs,
     me,
     notices,
     ops,
+    payments,
     problems,
     redemptions,
     referrals,
     requests,
     saved_replies,
     spends,
+    subscription,
     tokens,
     transactions,
     wallets,
+    webhooks,
 )
 from worker import relay
 from worker.app import app as celery_app
@@ -76,6 +80,10 @@ def create_app() -> OpenAPI:
         notices,
         saved_replies,
         entitlements,
+        checkouts,
+        payments,
+        subscription,
+        webhooks,
         ops,
     ):
         app.register_api(noun.api)

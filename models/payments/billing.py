@@ -29,6 +29,9 @@ TRIAL_NOTICE = timedelta(days=3)
 
 OVER = (SubscriptionStatus.canceled, SubscriptionStatus.incomplete_expired)
 NOT_BEGUN = (SubscriptionStatus.incomplete, SubscriptionStatus.incomplete_expired)
+DECLINES = ("card_declined", "authentication_required")
+"""Problems of an errand that are the bank's word, not a fault."""
+
 GOOD = (SubscriptionStatus.active, SubscriptionStatus.trialing)
 
 
@@ -176,7 +179,7 @@ def _change_plan(session: Session, row: BilledSubscription, fact: SubscriptionFa
     if (fact.plan, fact.billing) == (row.plan, row.billing):
         row.next_plan = row.next_billing = None
         return
-    old, new = _terms(session, row), on_sale[fact.plan]
+    old, new = terms_of(session, row), on_sale[fact.plan]
     if not new_period and not is_more(old, row.billing, new, fact.billing):
         row.next_plan, row.next_billing = fact.plan, fact.billing
         return
@@ -212,14 +215,14 @@ def _match_status(session: Session, row: BilledSubscription) -> None:
     if row.status is SubscriptionStatus.trialing and trial_ends and trial_ends - moment(session) <= TRIAL_NOTICE:
         emails.stage(
             session, key=f"trial:{row.id}:{trial_ends:%Y%m%d}", template="trial_ending", user_id=row.user_id,
-            title=_terms(session, row).title, ends_at=trial_ends.isoformat(),
+            title=terms_of(session, row).title, ends_at=trial_ends.isoformat(),
         )  # fmt: skip
 
 
 def _is_best(session: Session, row: BilledSubscription) -> bool:
     """Whether the user has nothing better meanwhile, from an administrator or a code."""
     held = plans.entitlements(session, user_id=row.user_id).held
-    return held is None or held.origin is Origin.signup or held.terms.rank <= _terms(session, row).rank
+    return held is None or held.origin is Origin.signup or held.terms.rank <= terms_of(session, row).rank
 
 
 def _take_up(session: Session, row: BilledSubscription, *, instead_of: Plan | None = None) -> None:
@@ -243,7 +246,7 @@ def _count_anew(session: Session, row: BilledSubscription, anchor_at: datetime) 
 
 
 def _end(session: Session, row: BilledSubscription, ended_at: datetime) -> None:
-    title = _terms(session, row).title
+    title = terms_of(session, row).title
     row.ended_at = ended_at
     if row.subscription_id is not None:
         plans.end_paid(session, user_id=row.user_id, subscription_id=row.subscription_id)
@@ -251,6 +254,7 @@ def _end(session: Session, row: BilledSubscription, ended_at: datetime) -> None:
     emails.stage(session, key=f"ended:{row.id}", template="plan_ended", user_id=row.user_id, title=title)
 
 
-def _terms(session: Session, row: BilledSubscription) -> Plan:
+def terms_of(session: Session, row: BilledSubscription) -> Plan:
+    """The plan as it was sold to this subscriber."""
     stored = session.execute(select(PlanVersion.digest).where(PlanVersion.id == row.plan_version_id)).scalar_one()
     return catalog.terms(session, plan_version_id=row.plan_version_id, digest=stored)

@@ -30,8 +30,8 @@ class Held:
     started_at: datetime
     anchor_at: datetime
     ends_at: datetime | None
-    series: str | None
-    paid_until: datetime | None
+    series: str | None = None
+    paid_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
