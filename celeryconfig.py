@@ -18,7 +18,7 @@ accept_content = ["json"]
 enable_utc = True
 timezone = "UTC"
 
-imports = ("tasks.generation", "tasks.maintenance")
+imports = ("tasks.generation", "tasks.maintenance", "tasks.mock_payments", "tasks.payments")
 
 # One queue for each way of waiting, so that a flood of one kind of work delays no other. Beat's own small tasks ride
 # `maintenance`. Each has an exchange of its own: queues that share one would each get every message.
@@ -89,6 +89,7 @@ beat_schedule = {
     "end plans": _every(60.0, "maintenance.end_plans"),
     "tell whose credits expire soon": _every(3600.0, "maintenance.notice_expiring"),
     "forget old tokens": _every(3600.0, "maintenance.forget_tokens"),
+    "let time pass at the mock gateway": _every(60.0, "payments.let_time_pass"),
     "audit the books": _every(3600.0, "maintenance.audit"),
 }
 # Look at the schedule at least this often, so that short periods are kept.

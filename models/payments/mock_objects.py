@@ -75,28 +75,28 @@ def answer_key(session: Session, *, key: str, asked: Mapping[str, Any], answer: 
     )
 
 
-def add(session: Session, *, id: str, kind: str, data: Mapping[str, Any]) -> None:
-    session.execute(insert(MockObject).values(id=id, kind=kind, data=dict(data), changed_at=now()))
+def add(session: Session, *, object_id: str, kind: str, data: Mapping[str, Any]) -> None:
+    session.execute(insert(MockObject).values(id=object_id, kind=kind, data=dict(data), changed_at=now()))
 
 
-def find(session: Session, id: str, *, lock: bool = False) -> dict[str, Any] | None:
+def find(session: Session, object_id: str, *, lock: bool = False) -> dict[str, Any] | None:
     """An object by its id; locked, if it is going to be changed."""
-    query = select(MockObject.data).where(MockObject.id == id)
+    query = select(MockObject.data).where(MockObject.id == object_id)
     return session.scalar(query.with_for_update() if lock else query)
 
 
-def get(session: Session, id: str) -> dict[str, Any]:
+def get(session: Session, object_id: str) -> dict[str, Any]:
     """An object by its id. Raises `NotFound`."""
-    found = find(session, id)
+    found = find(session, object_id)
     if found is None or "object" not in found:
         raise NotFound("There is no such page.")
     return found
 
 
-def change(session: Session, *, id: str, data: Mapping[str, Any]) -> None:
+def change(session: Session, *, object_id: str, data: Mapping[str, Any]) -> None:
     session.execute(
         update(MockObject)
-        .where(MockObject.id == id)
+        .where(MockObject.id == object_id)
         .values(data=dict(data), changed_at=now())
         .execution_options(synchronize_session=False)
     )
@@ -117,7 +117,7 @@ def changed_since(session: Session, since: datetime, *, kinds: Collection[str]) 
         .where(MockObject.kind.in_(kinds), MockObject.changed_at >= since)
         .order_by(MockObject.changed_at, MockObject.id)
     ).all()
-    return [(kind, id) for kind, id in rows]
+    return [(kind, object_id) for kind, object_id in rows]
 
 
 def due(session: Session, *, limit: int) -> Sequence[tuple[str, str]]:
@@ -126,12 +126,12 @@ def due(session: Session, *, limit: int) -> Sequence[tuple[str, str]]:
     rows = session.execute(
         select(MockObject.kind, MockObject.id).where(at <= moment(session).timestamp()).order_by(at).limit(limit)
     ).all()
-    return [(kind, id) for kind, id in rows]
+    return [(kind, object_id) for kind, object_id in rows]
 
 
 def emit(session: Session, event: Mapping[str, Any]) -> None:
     """Keep an event, and have it posted to the webhook once this transaction commits."""
-    add(session, id=event["id"], kind=EVENT, data=event)
+    add(session, object_id=event["id"], kind=EVENT, data=event)
     have_posted(session, event["id"])
 
 
@@ -146,7 +146,9 @@ def undelivered(session: Session) -> list[dict[str, Any]]:
     return [event for event in where(session, EVENT) if event["pending_webhooks"]]
 
 
-def press(session: Session, *, id: str, outcome: str, card: str = "") -> None:
+def press(session: Session, *, object_id: str, outcome: str, card: str = "") -> None:
     """Have done what somebody did on the page of `id`; a worker plays the bank."""
-    message = outbox.message(task=CHECKOUT_TASK, queue=QUEUE, args=[id, outcome, card], task_id=f"pressed-{id}"[:64])
+    message = outbox.message(
+        task=CHECKOUT_TASK, queue=QUEUE, args=[object_id, outcome, card], task_id=f"pressed-{id}"[:64]
+    )
     outbox.stage(session, message)

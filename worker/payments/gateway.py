@@ -121,7 +121,8 @@ class Gateway(Protocol):
         """Bill another plan from now on.
 
         With `prorate` the difference for the rest of the period is billed at once, and only once it is paid does the
-        plan change; else the new price counts from the next period. Raises `Declined`.
+        plan change; else the new price counts from the next period, and the fact has it as `next_plan` until then. The
+        plan it is billed for already takes back what was to follow. Raises `Declined`.
         """
         ...
 
@@ -141,4 +142,8 @@ class Gateway(Protocol):
 
     def changes_since(self, moment: datetime) -> Iterator[Fact]:
         """Everything that may have changed since then: pages, intents, invoices, subscriptions, refunds, disputes."""
+        ...
+
+    def let_time_pass(self) -> None:
+        """Do what is due by now, such as renewals. Only a gateway that runs in this house has to be told."""
         ...
