@@ -13,6 +13,7 @@ from flask_openapi import Info, OpenAPI
 from config import settings
 from logs import set_up_logging
 from web import (
+    after_checkout,
     auth,
     catalog,
     checkouts,
@@ -20,6 +21,7 @@ from web import (
     entitlements,
     jobs,
     me,
+    mock_checkout,
     notices,
     ops,
     payments,
@@ -87,6 +89,8 @@ def create_app() -> OpenAPI:
         ops,
     ):
         app.register_api(noun.api)
+    app.register_blueprint(after_checkout.pages)
+    mock_checkout.register(app)
     # The UI finds the document beside itself; everybody else looks for it here.
     app.add_url_rule("/openapi.json", "openapi", lambda: app.api_doc)
     commands.register(app)

@@ -93,6 +93,11 @@ def get(session: Session, object_id: str) -> dict[str, Any]:
     return found
 
 
+def version(session: Session, object_id: str) -> datetime | None:
+    """When an object last changed; None while there is none."""
+    return session.scalar(select(MockObject.changed_at).where(MockObject.id == object_id))
+
+
 def change(session: Session, *, object_id: str, data: Mapping[str, Any]) -> None:
     session.execute(
         update(MockObject)
