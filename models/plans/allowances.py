@@ -66,7 +66,7 @@ def _bring_up_to_date(session: Session, user_id: UUID, kinds: Mapping[int, str])
             if held is None or allowance.wallet != kind:
                 continue
             current = window(allowance.period, reset, now, anchor=held.anchor_at)
-            if held.paid_until is not None and current.starts_at >= held.paid_until:
+            if held.paid_until is not None and max(current.starts_at, held.anchor_at) >= held.paid_until:
                 continue  # whoever notes the next payment comes by again
             _top_up(session, wallet_id, held, allowance, current)
             ends.append(current.ends_at)
