@@ -89,6 +89,8 @@ beat_schedule = {
     "end plans": _every(60.0, "maintenance.end_plans"),
     "tell whose credits expire soon": _every(3600.0, "maintenance.notice_expiring"),
     "forget old tokens": _every(3600.0, "maintenance.forget_tokens"),
+    "have done what payments left lying": _every(10.0, "payments.sweep"),
+    "look for what the gateway never told": _every(3600.0, "payments.reconcile"),
     "let time pass at the mock gateway": _every(60.0, "payments.let_time_pass"),
     "audit the books": _every(3600.0, "maintenance.audit"),
 }

@@ -177,7 +177,7 @@ def _change_plan(session: Session, row: BilledSubscription, fact: SubscriptionFa
     if fact.plan is None or fact.billing is None or fact.plan not in on_sale:
         return
     if (fact.plan, fact.billing) == (row.plan, row.billing):
-        row.next_plan = row.next_billing = None
+        row.next_plan, row.next_billing = fact.next_plan, fact.next_billing
         return
     old, new = terms_of(session, row), on_sale[fact.plan]
     if not new_period and not is_more(old, row.billing, new, fact.billing):
@@ -185,7 +185,7 @@ def _change_plan(session: Session, row: BilledSubscription, fact: SubscriptionFa
         return
     row.plan, row.billing = fact.plan, fact.billing
     row.plan_version_id = catalog.plan_version(session, fact.plan, new)
-    row.next_plan = row.next_billing = None
+    row.next_plan, row.next_billing = fact.next_plan, fact.next_billing
     if plans.is_open(session, subscription_id=row.subscription_id):
         _take_up(session, row, instead_of=None if new_period else old)
 
