@@ -15,8 +15,8 @@ def success() -> Response:
     return _page("Thank you", "Your payment has gone through, or is on its way. What you bought arrives with it.")
 
 
-@pages.get("/cancel")
-def cancel() -> Response:
+@pages.get("/canceled")
+def canceled() -> Response:
     return _page("Nothing was bought", "You left before paying, and nothing was taken.")
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
+from uuid import uuid4
 
 from stripe import StripeClient
 
@@ -105,17 +107,17 @@ class Prices:
             with our_errors():
                 self._client.v1.products.create(
                     {"id": sold.product_id, "name": sold.title, "metadata": {"plan": sold.plan}},
-                    {"idempotency_key": f"product:{sold.product_id}"},
+                    # Headers have no letters but ASCII's, and the same key wants the same title.
+                    {"idempotency_key": f"product:{sold.product_id}:{sha256(sold.title.encode()).hexdigest()[:16]}"},
                 )
         except Refused as refused:
             if refused.code != "resource_already_exists":
                 raise
 
     def rename_product(self, sold: PlanPrice) -> None:
+        # A key of its own each time, or a title that comes back within a day would find its first answer again.
         with our_errors():
-            self._client.v1.products.update(
-                sold.product_id, {"name": sold.title}, {"idempotency_key": f"rename:{sold.product_id}:{sold.title}"}
-            )
+            self._client.v1.products.update(sold.product_id, {"name": sold.title}, {"idempotency_key": str(uuid4())})
 
     def create(self, sold: PlanPrice) -> str:
         """Make the price of a plan and return its id; the key moves here from an archived price that had it."""
