@@ -154,6 +154,6 @@ def undelivered(session: Session) -> list[dict[str, Any]]:
 def press(session: Session, *, object_id: str, outcome: str, card: str = "") -> None:
     """Have done what somebody did on the page of `id`; a worker plays the bank."""
     message = outbox.message(
-        task=CHECKOUT_TASK, queue=QUEUE, args=[object_id, outcome, card], task_id=f"pressed-{id}"[:64]
+        task=CHECKOUT_TASK, queue=QUEUE, args=[object_id, outcome, card], task_id=f"pressed-{object_id}"[:64]
     )
     outbox.stage(session, message)

@@ -21,9 +21,7 @@ from models.payments.following import follow
 from tests.jobs.work import once
 from tests.payments import till
 from tests.plans import shop
-from tests.plans.clock import Clock, clock
-
-__all__ = ["clock"]
+from tests.plans.clock import Clock
 
 MONTH = timedelta(days=30)
 
