@@ -276,6 +276,9 @@ PAGE: dict[str, Any] = {
 }  # fmt: skip
 
 
+UNPAID: dict[str, Any] = {"payment_status": "unpaid"}
+
+
 def test_a_page_is_a_fact() -> None:
     assert shapes.page(PAGE) == PageFact(
         id="cs_1", checkout_id=CHECKOUT, status=PageStatus.complete, paid=True, amount=999, currency="USD",
@@ -294,11 +297,11 @@ def test_a_page_is_a_fact() -> None:
         ({"status": "open", "payment_status": "no_payment_required"}, False, False),
         ({"status": "expired", "payment_status": "unpaid"}, False, False),
         ({"payment_status": "no_payment_required", "payment_intent": None, "amount_total": 0}, True, False),
-        ({"payment_status": "unpaid", "payment_intent": {"id": "pi_1", "status": "processing"}}, False, False),
-        ({"payment_status": "unpaid", "payment_intent": {"id": "pi_1", "status": "canceled"}}, False, True),
-        ({"payment_status": "unpaid", "payment_intent": {"id": "pi_1", "status": "requires_payment_method"}}, False, True),
-        ({"payment_status": "unpaid", "subscription": {"id": "sub_1", "status": "incomplete_expired"}}, False, True),
-        ({"payment_status": "unpaid", "subscription": {"id": "sub_1", "status": "incomplete"}}, False, False),
+        (UNPAID | {"payment_intent": {"id": "pi_1", "status": "processing"}}, False, False),
+        (UNPAID | {"payment_intent": {"id": "pi_1", "status": "canceled"}}, False, True),
+        (UNPAID | {"payment_intent": {"id": "pi_1", "status": "requires_payment_method"}}, False, True),
+        (UNPAID | {"subscription": {"id": "sub_1", "status": "incomplete_expired"}}, False, True),
+        (UNPAID | {"subscription": {"id": "sub_1", "status": "incomplete"}}, False, False),
         ({"payment_intent": {"id": "pi_1", "status": "succeeded"}}, True, False),
     ],
 )  # fmt: skip
