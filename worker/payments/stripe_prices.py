@@ -91,15 +91,12 @@ class Prices:
 
     def products(self, plans: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The products of these plans, by plan, as far as there are any."""
-        found = {}
-        for plan in plans:
-            try:
-                with our_errors():
-                    found[plan] = self._client.v1.products.retrieve(product_id(plan)).to_dict()
-            except Refused as refused:
-                if refused.code != "resource_missing":
-                    raise
-        return found
+        by_id = {product_id(plan): plan for plan in plans}
+        if not by_id:
+            return {}
+        with our_errors():
+            listed = self._client.v1.products.list({"ids": list(by_id), "limit": 100})
+            return {by_id[each.id]: each.to_dict() for each in listed.auto_paging_iter()}
 
     def create_product(self, sold: PlanPrice) -> None:
         """Make the product of a plan; one that exists stays as it is."""

@@ -253,6 +253,8 @@ def _list(kind: str) -> Callable[..., Object]:
             rows = [row for row in rows if row["type"] in asked["types"]]
         if "lookup_keys" in asked:
             rows = [row for row in rows if row["lookup_key"] in asked["lookup_keys"]]
+        if "ids" in asked:
+            rows = [row for row in rows if row["id"] in asked["ids"]]
         if after := asked.get("starting_after"):
             rows = rows[[row["id"] for row in rows].index(after) + 1 :]
         # Small pages, so that whoever does not turn them is found out.
@@ -265,7 +267,7 @@ def _list(kind: str) -> Callable[..., Object]:
 PATHS = {
     "checkout.session": "checkout/sessions", "payment_intent": "payment_intents", "invoice": "invoices",
     "subscription": "subscriptions", "refund": "refunds", "dispute": "disputes", "event": "events",
-    "payment_method": "payment_methods", "price": "prices",
+    "payment_method": "payment_methods", "price": "prices", "product": "products",
 }  # fmt: skip
 PAGING = "limit starting_after created"
 ONE = r"/([A-Za-z0-9_]+)"
@@ -280,7 +282,7 @@ INTENT_PARAMS = (
 PRICE_PARAMS = "currency unit_amount recurring product lookup_key transfer_lookup_key metadata"
 LIST_PARAMS = {
     "subscription": "status", "payment_method": "customer type", "event": "types", "refund": "charge",
-    "price": "lookup_keys active type",
+    "price": "lookup_keys active type", "product": "ids",
 }  # fmt: skip
 
 ROUTES: list[tuple[str, str, Callable[..., Answer]]] = [
