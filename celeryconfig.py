@@ -90,6 +90,7 @@ beat_schedule = {
     "tell whose credits expire soon": _every(3600.0, "maintenance.notice_expiring"),
     "forget old tokens": _every(3600.0, "maintenance.forget_tokens"),
     "have done what payments left lying": _every(10.0, "payments.sweep"),
+    "top up low balances": _every(30.0, "payments.top_up"),
     "look for what the gateway never told": _every(3600.0, "payments.reconcile"),
     "let time pass at the mock gateway": _every(60.0, "payments.let_time_pass"),
     "audit the books": _every(3600.0, "maintenance.audit"),

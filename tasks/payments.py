@@ -10,9 +10,9 @@ import structlog
 from sqlalchemy.orm import Session
 
 from config import settings
-from models import users
+from models import catalog, users
 from models.database import moment, readings, sessions
-from models.payments import checkouts, errands, inbox, payments, reconciliation
+from models.payments import checkouts, errands, inbox, payments, reconciliation, top_ups
 from models.payments.checkouts import sold_price
 from models.payments.facts import Fact
 from models.payments.following import follow
@@ -168,6 +168,23 @@ def sweep() -> None:
         errands.forget_old(session)
     if events or opened or errand_count:
         log.info("payments_swept", events=events, checkouts=opened, errands=errand_count)
+
+
+@app.task(name="payments.top_up")
+def top_up() -> None:
+    """Begin the purchases of those who want to be topped up and are low, each in a transaction of its own."""
+    after, begun = None, 0
+    while True:
+        with readings() as session:
+            due = top_ups.due(session, limit=PAGE, after=after)
+        for user_id in due:
+            with sessions() as session:
+                begun += top_ups.top_up(session, catalog.current(session), user_id=user_id) is not None
+        if len(due) < PAGE:
+            break
+        after = due[-1]
+    if begun:
+        log.info("topped_up", checkouts=begun)
 
 
 @app.task(name="payments.reconcile")

@@ -33,6 +33,7 @@ from web import (
     spends,
     subscription,
     tokens,
+    top_up,
     transactions,
     wallets,
     webhooks,
@@ -85,6 +86,7 @@ def create_app() -> OpenAPI:
         checkouts,
         payments,
         subscription,
+        top_up,
         webhooks,
         ops,
     ):

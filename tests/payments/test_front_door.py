@@ -107,9 +107,7 @@ def test_a_subscription_from_taking_it_up_to_its_end(caller: Caller, hands: Hand
     _patch(caller, hands, {"plan": "premium"})
     mine = caller.get("/v1/subscription").json or {}
     assert (mine["plan"], mine["next_plan"]) == ("premium", None)
-    assert caller.balance()["available"] in (before + 1200, before + 1199), (
-        "the difference, nearly all of it"
-    )
+    assert caller.balance()["available"] in (before + 1200, before + 1199), "the difference, nearly all of it"
 
     _patch(caller, hands, {"plan": "basic"})
     mine = caller.get("/v1/subscription").json or {}
