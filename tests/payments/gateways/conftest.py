@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from config import Settings, settings
 from models.catalog import Billing, Money
+from models.database import readings
 from models.payments import mock_objects
 from models.payments.facts import PageFact, SubscriptionFact
 from tests.payments.gateways import stripe_stub
@@ -71,8 +72,6 @@ class World:
 
     def told(self) -> list[str]:
         """The types of the events so far."""
-        from models.database import readings
-
         with readings() as session:
             return [event["type"] for event in mock_objects.undelivered(session)]
 
