@@ -205,7 +205,9 @@ def retry(till: Till, invoice_id: str) -> None:
     """Try an invoice again whose time has come."""
     found = till.take(till.look(invoice_id)["parent"]["subscription_details"]["subscription"])
     owed = till.take(invoice_id)
-    if owed["status"] == "open" and owed["next_payment_attempt"] and owed["next_payment_attempt"] <= till.now:
+    if found["status"] in OVER:
+        owed.update(next_payment_attempt=None, _due=None)
+    elif owed["status"] == "open" and owed["next_payment_attempt"] and owed["next_payment_attempt"] <= till.now:
         _try(till, found, owed, present=False)
 
 
