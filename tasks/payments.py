@@ -109,7 +109,7 @@ def handle_event(event_id: str) -> None:
             inbox.end(session, event_id, EventState.done)
         else:
             # It may be about something whose own event, or our own commit, is still to come.
-            inbox.put_off(session, event_id, trouble="unknown_object")
+            inbox.put_off(session, event_id, trouble=inbox.UNKNOWN)
     log.info("event_handled", event_id=event_id, type=event.type, facts=len(facts or ()))
 
 
@@ -194,16 +194,21 @@ def reconcile() -> None:
     with readings() as session:
         began = moment(session)
         since = reconciliation.reached(session, at.name)
-    seen = 0
+    seen, unknown = 0, []
     try:
         for fact in at.changes_since(since - OVERLAP):
             with sessions() as session:
-                follow(session, fact)
+                if not follow(session, fact):
+                    unknown.append(fact)
             seen += 1
     except GatewayError as error:
         # The mark stays where it was: the next run begins there again.
         log.warning("reconciliation_cut_short", code=error.code, seen=seen)
         return
+    for fact in unknown:
+        # What it belongs to may have come after it.
+        with sessions() as session:
+            follow(session, fact)
     with sessions() as session:
         reconciliation.reach(session, at.name, began)
     log.info("reconciled", facts=seen)

@@ -17,7 +17,7 @@ from models.payments import checkouts, errands
 from models.payments.errands import ErrandKind
 from models.payments.facts import SubscriptionFact, SubscriptionStatus
 from models.payments.tables import GATEWAY_ID, Checkout
-from models.plans import Origin
+from models.plans import Held, Origin
 
 GOING_ON = "ended_at IS NULL"
 
@@ -132,11 +132,12 @@ def _owner(session: Session, fact: SubscriptionFact) -> UUID | None:
 
 
 def _begin(session: Session, fact: SubscriptionFact, user_id: UUID) -> BilledSubscription | None:
-    """The row of a subscription that is new to us; None when it has not begun, is over, or is one too many."""
+    """The row of a subscription that is new to us; None when it has not begun or is one too many."""
     sold = _sold(session, fact)
-    if fact.status in (*NOT_BEGUN, *OVER) or fact.ended_at is not None or sold is None:
+    if fact.status in NOT_BEGUN or sold is None:
         return None
-    if going_on(session, user_id=user_id) is not None:
+    over = fact.status in OVER or fact.ended_at is not None
+    if not over and going_on(session, user_id=user_id) is not None:
         with suppress(Underway):
             errands.send(session, ErrandKind.undo, user_id=user_id, about=fact.id)
         return None
@@ -154,6 +155,8 @@ def _begin(session: Session, fact: SubscriptionFact, user_id: UUID) -> BilledSub
         paid_until=fact.period_starts_at,
         trial_ends_at=fact.trial_ends_at,
         created_at=fact.created_at,
+        # One that is over before we heard of it may have been paid all the same: its invoices will tell.
+        ended_at=(fact.ended_at or moment(session)) if over else None,
     )
     session.add(row)
     session.flush()
@@ -252,6 +255,15 @@ def _end(session: Session, row: BilledSubscription, ended_at: datetime) -> None:
         plans.end_paid(session, user_id=row.user_id, subscription_id=row.subscription_id)
     session.flush()
     emails.stage(session, key=f"ended:{row.id}", template="plan_ended", user_id=row.user_id, title=title)
+
+
+def as_held(session: Session, row: BilledSubscription) -> Held:
+    """The plan of a subscription, as a user has it or had it."""
+    return Held(
+        subscription_id=row.subscription_id or 0, plan=row.plan, terms=terms_of(session, row), origin=Origin.payment,
+        billing=row.billing, started_at=row.created_at, anchor_at=row.anchor_at, ends_at=row.ended_at,
+        series=row.series, paid_until=row.paid_until,
+    )  # fmt: skip
 
 
 def terms_of(session: Session, row: BilledSubscription) -> Plan:

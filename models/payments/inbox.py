@@ -27,8 +27,14 @@ LONGEST_PAUSE_SECONDS = 3600.0
 MOST_ATTEMPTS = 40
 """Some 30 hours of trying, with these pauses; then somebody has to look."""
 
+MOST_LOOKS = 12
+"""Attempts, some three hours, after which what nobody here knows is somebody else's."""
+
 GRACE_SECONDS = 60
 """How long the task of a new event has before the sweep stages it again."""
+
+UNKNOWN = "unknown_object"
+"""What is the matter with an event about nothing that is known here, or not yet."""
 
 WAITING = "state = 'received'"
 
@@ -92,12 +98,16 @@ def end(session: Session, event_id: str, state: EventState, *, trouble: str | No
 
 
 def put_off(session: Session, event_id: str, *, trouble: str, retry_after: float | None = None) -> None:
-    """Try an event again later, each time after a longer pause; after `MOST_ATTEMPTS` it has failed.
+    """Try an event again later, each time after a longer pause; after `MOST_ATTEMPTS` it has failed, or if nothing
+    here is known of what it is about, after `MOST_LOOKS` it is ignored.
 
     `trouble` is a stable code for what was the matter; `retry_after`, in seconds, is what the gateway asked for.
     """
     event = waiting(session, event_id)
     if event is None:
+        return
+    if trouble == UNKNOWN and event.attempts + 1 >= MOST_LOOKS:
+        end(session, event_id, EventState.ignored, trouble=trouble)
         return
     if event.attempts + 1 >= MOST_ATTEMPTS:
         end(session, event_id, EventState.failed, trouble=trouble)

@@ -86,6 +86,8 @@ def _pay_until(session: Session, row: BilledSubscription, fact: InvoiceFact) -> 
     session.flush()
     if row.subscription_id is not None and plans.is_open(session, subscription_id=row.subscription_id):
         plans.pay_until(session, user_id=row.user_id, subscription_id=row.subscription_id, paid_until=ends)
+    else:
+        plans.grant_late(session, user_id=row.user_id, held=billing.as_held(session, row))
 
 
 def _covers(fact: InvoiceFact) -> tuple[datetime | None, datetime | None]:

@@ -37,14 +37,14 @@ def follow_page(session: Session, fact: PageFact) -> bool:
 
 
 def follow_intent(session: Session, fact: IntentFact) -> bool:
-    """Bring a payment for a pack in line with the gateway's, and say whether it is for a checkout of ours.
+    """Bring a payment for a pack in line with the gateway's, and say whether it is of a customer of ours.
 
-    A payment of an invoice is not: its invoice tells about it. A decline is noted and may yet turn into success. Locks
-    the checkout, then as `packs.give`.
+    Of an invoice's payment the invoice tells. A decline is noted and may yet turn into success. Locks the checkout,
+    then as `packs.give`.
     """
     checkout = _locked(session, fact.checkout_id, fact.id)
     if checkout is None or checkout.pack is None:
-        return False
+        return checkouts.owner_of(session, customer_id=fact.customer_id) is not None
     if checkout.mode is not CheckoutMode.page:
         checkouts.opened(session, checkout_id=checkout.id, gateway_id=fact.id)
     about = {"charge_id": fact.charge_id, "receipt_url": fact.receipt_url}

@@ -6,7 +6,7 @@ period: granted lazily on the user's first touch in the period (`allowances.py`)
 beat, and eagerly by beat, in batches (`batches.py`). `periods.py` knows the calendar.
 """
 
-from models.plans.allowances import grant_due
+from models.plans.allowances import grant_due, grant_late
 from models.plans.batches import grant_all_due, grant_batch, users_to_reset
 from models.plans.entitlements import NOTHING, Entitlements, Held, entitlements, read_entitlements
 from models.plans.paid import end_paid, is_open, let_end_at, pay_until, take_up
@@ -27,6 +27,7 @@ __all__ = [
     "grant_all_due",
     "grant_batch",
     "grant_due",
+    "grant_late",
     "is_open",
     "let_end_at",
     "months_after",

@@ -91,6 +91,18 @@ def _top_up(session: Session, wallet_id: int, held: Held, allowance: Allowance, 
     )
 
 
+def grant_late(session: Session, *, user_id: UUID, held: Held) -> None:
+    """Grant what a plan that is over by now still owes for the current periods, for it was paid. Locks the wallets."""
+    for kind in sorted({allowance.wallet for allowance in held.terms.allowances}):
+        ledger.open_wallet(session, user_id=user_id, kind=kind)
+    kinds = {kind: wallet_id for wallet_id, kind in ledger.lock_wallets(session, user_id=user_id).items()}
+    reset, now = catalog.current(session).reset, moment(session)
+    for allowance in held.terms.allowances:
+        current = window(allowance.period, reset, now, anchor=held.anchor_at)
+        if held.paid_until is None or max(current.starts_at, held.anchor_at) < held.paid_until:
+            _top_up(session, kinds[allowance.wallet], held, allowance, current)
+
+
 def grant_difference(session: Session, *, user_id: UUID, before: Plan) -> None:
     """Give what a larger plan than `before` adds to the rest of the current cycle, right after it was taken up.
 

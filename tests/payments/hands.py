@@ -37,9 +37,9 @@ class Hands:
                 celery_app.tasks[task].run(*args)
 
     def post(self, event: Mapping[str, Any], settings: Settings) -> bool:
-        """Deliver an event of the mock gateway, unless nobody listens."""
+        """Deliver an event of the mock gateway, unless it is lost on the way."""
         if self.deaf:
-            return False
+            return True
         body, headers = posting.signed(event, settings.webhook_secret)
         self.posted.append((body, headers))
         return self._client.post("/v1/webhooks/stripe", data=body, headers=headers).status_code == 200
