@@ -9,7 +9,7 @@ PY := .venv/bin/python
 
 .PHONY: help
 help: ## list what there is
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
 
 .PHONY: up
 up: .venv/.installed ## run everything on this machine: broker, web, workers, beat, Flower
@@ -55,6 +55,10 @@ bench: .venv/.installed ## measure speed beside a bare baseline
 .PHONY: chaos
 chaos: .venv/.installed ## kill, freeze and restart things at random, then prove that no credit was lost
 	@$(PY) -m chaos $(ARGS)
+
+.PHONY: mail-preview
+mail-preview: .venv/.installed ## write every e-mail with made-up facts to a folder, to look at (ARGS=folder)
+	@$(PY) -m ops.mail_preview $(ARGS)
 
 .PHONY: mutants
 mutants: .venv/.installed ## take each guard out in turn and see the tests fail

@@ -18,7 +18,14 @@ accept_content = ["json"]
 enable_utc = True
 timezone = "UTC"
 
-imports = ("tasks.generation", "tasks.maintenance", "tasks.mock_payments", "tasks.payments")
+imports = (
+    "tasks.generation",
+    "tasks.maintenance",
+    "tasks.email",
+    "tasks.uploads",
+    "tasks.payments",
+    "tasks.mock_payments",
+)
 
 # One queue for each way of waiting, so that a flood of one kind of work delays no other. Beat's own small tasks ride
 # `maintenance`. Each has an exchange of its own: queues that share one would each get every message.
@@ -28,7 +35,11 @@ task_queues = [
 ]
 task_default_queue = "maintenance"
 task_create_missing_queues = False
-task_routes = {"generation.*": {"queue": "generation"}, "maintenance.*": {"queue": "maintenance"}}
+task_routes = {
+    "generation.*": {"queue": "generation"},
+    "email.*": {"queue": "email"},
+    "maintenance.*": {"queue": "maintenance"},
+}
 
 # A message is acknowledged when its task is over, so one that a killed worker had is delivered again. That is harmless,
 # because a claim decides who runs a job, and it is only the second net: the first is the rescue of expired leases.
@@ -88,6 +99,11 @@ beat_schedule = {
     "grant allowances": _every(_settings.allowance_seconds, "maintenance.grant_allowances"),
     "end plans": _every(60.0, "maintenance.end_plans"),
     "tell whose credits expire soon": _every(3600.0, "maintenance.notice_expiring"),
+    "erase accounts that are closing": _every(30.0, "maintenance.close_accounts"),
+    "take away uploads that are over": _every(300.0, "maintenance.clear_uploads"),
+    "delete files that belong to no upload": _every(6 * 3600.0, "maintenance.delete_orphaned_uploads"),
+    "tell whose balance is low": _every(30.0, "maintenance.tell_low_balances"),
+    "wake e-mails whose message was lost": _every(5.0, "email.wake_forgotten"),
     "forget old tokens": _every(3600.0, "maintenance.forget_tokens"),
     "have done what payments left lying": _every(10.0, "payments.sweep"),
     "top up low balances": _every(30.0, "payments.top_up"),

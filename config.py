@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from email.utils import parseaddr
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from limits import parse_many
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -22,14 +23,19 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from strictness import (
+    HOW_TO_MAKE_ONE,
+    SHORTEST_PASSWORD,
+    SHORTEST_SECRET,
+    as_browsers_send_it,
+    on_this_machine,
+    weakness,
+)
+
 ROOT = Path(__file__).resolve().parent
 SECRETS_FILE = "secrets.env"
 """The file in `COINOP_HOME` that holds the secrets `make up` generates on its first run."""
 
-SHORTEST_SECRET = 32
-"""Bytes; an HMAC-SHA256 key shorter than its digest weakens it (RFC 7518, section 3.2)."""
-
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 LIVE_KEYS = ("sk_live_", "rk_live_")
 """How Stripe's keys begin that take real money."""
 
@@ -62,13 +68,17 @@ def _told(secret: SecretStr | None) -> str:
     return secret.get_secret_value().strip() if secret else ""
 
 
+def _has_good_port(url: SplitResult) -> bool:
+    try:
+        return url.port is None or url.port > 0
+    except ValueError:
+        return False
+
+
 def _long_enough(secret: SecretStr) -> SecretStr:
     length = len(secret.get_secret_value().encode())
     if length < SHORTEST_SECRET:
-        raise ValueError(
-            f"expected at least {SHORTEST_SECRET} bytes, got {length}; "
-            "`make up` generates one, or use `python -c 'import secrets; print(secrets.token_urlsafe(48))'`"
-        )
+        raise ValueError(f"expected at least {SHORTEST_SECRET} bytes, got {length}; {HOW_TO_MAKE_ONE}")
     return secret
 
 
@@ -126,6 +136,8 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024
     max_upload_bytes: Annotated[int, Field(ge=1024)] = 10 * 1024 * 1024
     max_image_pixels: Annotated[int, Field(ge=1)] = 40_000_000
+    upload_days: Annotated[int, Field(ge=1, le=3650)] = 7
+    upload_space_bytes: Annotated[int, Field(ge=1024)] = 500 * 1024 * 1024
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
 
     # How often: by network address, by account, by mailbox
@@ -157,6 +169,19 @@ class Settings(BaseSettings):
     @classmethod
     def _split_origins(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_alone(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and origin != as_browsers_send_it(origin):
+                raise ValueError(
+                    f"expected origins as browsers send them, such as https://app.example.com, "
+                    f"without a path; {origin!r} is none"
+                )
+        if "*" in value and len(value) > 1:
+            raise ValueError("expected either a list of origins or * alone")
+        return value
 
     @field_validator("database_url")
     @classmethod
@@ -190,11 +215,21 @@ class Settings(BaseSettings):
     def _known_mail(cls, value: str) -> str:
         url = urlsplit(value)
         if value and not (
-            (url.scheme in ("smtp", "smtps") and url.hostname)
+            # Python's smtplib logs in with ASCII alone.
+            (url.scheme in ("smtp", "smtps") and url.hostname and _has_good_port(url) and unquote(url.netloc).isascii())
             or (url.scheme == "file" and url.path.startswith("/"))
             or value == "console:"
         ):
             raise ValueError("expected smtp://user:password@host:587, smtps://…, file:///absolute/folder or console:")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _has_an_address(cls, value: str) -> str:
+        _, address = parseaddr(value)
+        local, _, domain = address.rpartition("@")
+        if not (local and domain and address.isprintable() and " " not in address):
+            raise ValueError("expected a name and an address such as Coinop <coinop@example.com>")
         return value
 
     @field_validator("public_url", "app_url")
@@ -209,7 +244,7 @@ class Settings(BaseSettings):
     @classmethod
     def _reached_in_secret(cls, value: str | None) -> str | None:
         url = urlsplit(value or "")
-        secret = url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)
+        secret = url.scheme == "https" or (url.scheme == "http" and on_this_machine(url.hostname or ""))
         if value and not (secret and url.hostname and url.path in ("", "/") and not url.query and not url.fragment):
             raise ValueError("expected https://host, or http:// to this machine: the secret key goes there")
         return value.rstrip("/") if value else value
@@ -253,6 +288,38 @@ class Settings(BaseSettings):
                 "SMTP_URL: required with COINOP_ENV=production, such as smtp://user:password@host:587; "
                 "console: only logs that there was mail"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _locked_in_production(self) -> Self:
+        """Outside development nobody gets by with what is good enough to try things out."""
+        if self.in_development:
+            return self
+        faults = []
+        seen: dict[str, str] = {}
+        secrets = {
+            "SECRET_KEY": (self.secret_key, SHORTEST_SECRET),
+            "JWT_SECRET_KEY": (self.jwt_secret_key, SHORTEST_SECRET),
+            "ADMIN_API_KEY": (self.admin_api_key, SHORTEST_SECRET),
+            "FLOWER_PASSWORD": (self.flower_password, SHORTEST_PASSWORD),
+        }
+        for name, (secret, shortest) in secrets.items():
+            if secret is None:
+                continue
+            value = secret.get_secret_value()
+            if why := weakness(value, shortest):
+                faults.append(f"{name}: {why}; {HOW_TO_MAKE_ONE}")
+            if value in seen:
+                faults.append(f"{name}: expected a secret of its own, got the one of {seen[value]}")
+            seen.setdefault(value, name)
+        if "*" in self.cors_origins:
+            faults.append("CORS_ORIGINS: expected a list of origins with COINOP_ENV=production, not *")
+        for name, address in (("PUBLIC_URL", self.public_url), ("APP_URL", self.app_url)):
+            url = urlsplit(address)
+            if url.scheme == "http" and not on_this_machine(url.hostname or ""):
+                faults.append(f"{name}: expected https:// with COINOP_ENV=production: links with tokens begin with it")
+        if faults:
+            raise ValueError("\n  ".join(faults))
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""`python -m bench [accept poll run inflight history reset broker killed] [--seconds N] [--wallets N] [--write]`."""
+"""`python -m bench [accept poll run inflight history reset broker killed enumeration] [--seconds N] … [--write]`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from bench import report
+from bench.enumeration import enumeration
 from bench.history import history
 from bench.house import House, house
 from bench.outage import broker, killed
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "reset": reset,
     "broker": broker,
     "killed": killed,
+    "enumeration": enumeration,
 }
 """In the order they run."""
 

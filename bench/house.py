@@ -81,6 +81,7 @@ def house() -> Iterator[House]:
             REDIS_URL=redis_url,
             PRESET=str(BENCH_PRESET),
             MOCK_LATENCY_SECONDS="0",
+            SUBMIT_RATE_LIMIT="1000000 per minute",
         )
         settings.cache_clear()
         yield House(postgresql_url, redis_url, Path(folder), count())

@@ -115,6 +115,7 @@ def _set_environment(folder: Path, database_url: str) -> None:
         AI_MODE="mock",
         PAYMENTS_MODE="mock",
         AUTH_RATE_LIMIT="100000 per minute",
+        SUBMIT_RATE_LIMIT="100000 per minute",
         LOG_LEVEL=os.environ.get("LOG_LEVEL", "WARNING"),
         GENERATION_CONCURRENCY="50",
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, String, insert
+from sqlalchemy import Index, String, insert, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from models import pages
 from models.database import AwareDateTime, Base, BigId, Json, now, words
 
 
@@ -19,6 +21,15 @@ class Actor(StrEnum):
     admin = "admin"
     admin_key = "admin_key"
     command = "command"
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who acts, and in which request if it is one."""
+
+    actor: Actor
+    actor_id: UUID | None = None
+    request_id: str | None = None
 
 
 class AuditEntry(Base):
@@ -42,22 +53,43 @@ class AuditEntry(Base):
 def record(
     session: Session,
     *,
-    actor: Actor,
+    by: By,
     verb: str,
     target: str,
-    actor_id: UUID | None = None,
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
     reason: str | None = None,
-    request_id: str | None = None,
 ) -> None:
     """Write down a change with the transaction that makes it, so that neither is without the other.
 
-    `verb` says what was done in dotted words (`user.role`); no secrets in `before` and `after`.
+    `verb` says what was done in dotted words (`user.role`). No secrets in `before` and `after`, and nothing that tells
+    who a user is but the id: entries outlast the account.
     """
     session.execute(
         insert(AuditEntry).values(
-            actor=actor, actor_id=actor_id, verb=verb, target=target, before=before, after=after, reason=reason,
-            request_id=request_id,
+            actor=by.actor, actor_id=by.actor_id, verb=verb, target=target, before=before, after=after, reason=reason,
+            request_id=by.request_id,
         )
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which entries are asked for; None is all."""
+
+    target: str | None = None
+    actor: Actor | None = None
+    actor_id: UUID | None = None
+
+
+def page(
+    session: Session, *, wanted: Wanted, limit: int, after: int | None = None
+) -> tuple[list[AuditEntry], int | None]:
+    """Entries, newest first, from just after `after`; with the id to go on from, None at the end."""
+    query = select(AuditEntry)
+    for column, value in (
+        (AuditEntry.target, wanted.target), (AuditEntry.actor, wanted.actor), (AuditEntry.actor_id, wanted.actor_id),
+    ):  # fmt: skip
+        if value is not None:
+            query = query.where(column == value)
+    return pages.newest_first(session, query, AuditEntry.id, limit=limit, after=after)

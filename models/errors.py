@@ -58,6 +58,35 @@ class InvalidInput(Refusal):
         return cls(*faults)
 
 
+class PictureRefused(Refusal):
+    """Bytes that are no picture as they are taken here. Member `why`: `format`, `type` (another one than declared),
+    `animated`, `damaged` or `pixels`, which has the member `most_pixels` too."""
+
+    status = 422
+    code = "picture_refused"
+    title = "This picture cannot be used"
+
+    def __init__(self, why: str, detail: str, **members: Any) -> None:
+        super().__init__(detail, why=why, **members)
+        self.why = why
+
+
+class UploadSpaceFull(Refusal):
+    """The user's uploads take as much space as they may. Members, in bytes: `limit`, `used`, `size` of the new one."""
+
+    status = 409
+    code = "upload_space_full"
+    title = "No space for more uploads"
+
+
+class TooManyUploads(Refusal):
+    """As many uploads are under way as are taken at once. Member: `retry_after` in seconds."""
+
+    status = 429
+    code = "too_many_uploads"
+    title = "Too many uploads at once"
+
+
 class NotFound(Refusal):
     """There is no such thing, or it is not the caller's: the two are told apart by nobody."""
 
@@ -70,6 +99,66 @@ class Unauthorized(Refusal):
     status = 401
     code = "unauthorized"
     title = "Not signed in"
+
+
+class AccountSuspended(Refusal):
+    """The house has suspended the account; told only to who has its password or a token of it."""
+
+    status = 403
+    code = "account_suspended"
+    title = "This account is suspended"
+
+
+class ScopeRequired(Refusal):
+    """An API key that may not do this. Member: `scope`, the one that is missing; null where no key may."""
+
+    status = 403
+    code = "scope_required"
+    title = "This API key may not do this"
+
+
+class WrongPassword(Refusal):
+    """The current password, asked for again before something that cannot be undone, was wrong."""
+
+    status = 403
+    code = "wrong_password"
+    title = "The password is wrong"
+
+
+class RoleRequired(Refusal):
+    """Only those with a role may do this. Member: `role`."""
+
+    status = 403
+    code = "role_required"
+    title = "Your role does not include this"
+
+
+class OwnAccount(Refusal):
+    """Nobody decides about themselves: another admin has to."""
+
+    status = 403
+    code = "own_account"
+    title = "Somebody else must do this"
+
+
+class AccountClosing(Refusal):
+    status = 409
+    code = "account_closing"
+    title = "This account is being closed"
+
+
+class LastAdmin(Refusal):
+    status = 409
+    code = "last_admin"
+    title = "Somebody must stay an admin"
+
+
+class TooManyApiKeys(Refusal):
+    """The user has as many API keys as there may be. Member: `limit`."""
+
+    status = 409
+    code = "too_many_api_keys"
+    title = "Too many API keys"
 
 
 class TokenNotGood(Refusal):

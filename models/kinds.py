@@ -13,12 +13,22 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from math import ceil
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
+from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from pydantic.networks import HttpUrl, UrlConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from models.errors import InvalidInput
 from models.prices import Measured
+from models.public_urls import PublicUrl
 
 
 class Kind(StrEnum):
@@ -52,7 +62,6 @@ def _storable(text: str) -> str:
 
 Words = StringConstraints(strip_whitespace=True, min_length=1, max_length=8_000)
 Prompt = Annotated[str, Words, AfterValidator(_storable)]
-SecureUrl = Annotated[HttpUrl, UrlConstraints(max_length=2_000, allowed_schemes=["https"])]
 
 
 def _once_each(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -112,12 +121,28 @@ class ChatInput(Input):
         return len(self.prompt)
 
 
-class VisionInput(Input):
+class PictureInput(Input):
+    """What all kinds that begin with a picture have: the id of an `upload`, or an `image_url` to fetch it from."""
+
+    upload: UUID | None = None
+    image_url: Annotated[PublicUrl | None, Field(validate_default=True)] = None
+
+    @field_validator("image_url")
+    @classmethod
+    def _one_of_both(cls, url: PublicUrl | None, info: ValidationInfo) -> PublicUrl | None:
+        if "upload" in info.data and (url is None) == (info.data["upload"] is None):
+            raise ValueError("expected either this or `upload`" + ("" if url is None else ", not both"))
+        return url
+
+    def stored(self) -> dict[str, Any]:
+        return {name: value for name, value in super().stored().items() if value is not None}
+
+
+class VisionInput(PictureInput):
     """A question about a picture."""
 
     kind = Kind.vision
     prompt: Prompt
-    image_url: SecureUrl
 
 
 class ImageInput(Input):
@@ -128,19 +153,17 @@ class ImageInput(Input):
     size: Literal["512x512", "1024x1024", "1024x1536", "1536x1024"] = "1024x1024"
 
 
-class ImageEditInput(Input):
+class ImageEditInput(PictureInput):
     """A picture from a picture and words."""
 
     kind = Kind.image_edit
     prompt: Prompt
-    image_url: SecureUrl
 
 
-class UpscaleInput(Input):
+class UpscaleInput(PictureInput):
     """The same picture, larger."""
 
     kind = Kind.upscale
-    image_url: SecureUrl
     scale: Literal[2, 4] = 2
 
 
@@ -171,13 +194,12 @@ class SpeechInput(Input):
         return ceil(len(self.text) / CHARACTERS_PER_SECOND)
 
 
-class LipsyncInput(Input):
+class LipsyncInput(PictureInput):
     """A face that speaks the first `seconds` of a recording."""
 
     kind = Kind.lipsync
     quantities = ("seconds",)
-    image_url: SecureUrl
-    audio_url: SecureUrl
+    audio_url: PublicUrl
     seconds: Seconds = 10
 
 

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, delete, insert, select, text, update
+from sqlalchemy import ForeignKey, Index, String, delete, exists, insert, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.database import AwareDateTime, Base, new_id, now
 from models.errors import NotFound
+from models.users import User
 
 LIFETIME_SECONDS = 30 * 24 * 3600
 """How long a refresh token waits to be exchanged, and so how long a log-in lasts that nobody uses."""
@@ -57,13 +58,14 @@ def begin(
 ) -> tuple[UUID, UUID]:
     """Log a user in, and return the ids of the log-in and of its first refresh token."""
     login_id: UUID = new_id()
-    agent = user_agent[:200] if user_agent else None
-    session.execute(insert(Login).values(id=login_id, user_id=user_id, user_agent=agent, address=address))
+    agent, where = (text[:most] if text else None for text, most in ((user_agent, 200), (address, 45)))
+    session.execute(insert(Login).values(id=login_id, user_id=user_id, user_agent=agent, address=where))
     return login_id, _issue(session, login_id)
 
 
 def exchange(session: Session, *, token_id: UUID) -> tuple[UUID, UUID] | None:
-    """Consume a refresh token and return its log-in and its successor; None when it is unknown, expired or was used.
+    """Consume a refresh token and return its log-in and its successor; None when it is unknown, expired or was used,
+    or its user is suspended or closing.
 
     Of many exchanges of one token at once, one works. A replay ends the log-in: the caller must let the transaction
     commit in that case too. Locks the token, then its log-in.
@@ -77,8 +79,9 @@ def exchange(session: Session, *, token_id: UUID) -> tuple[UUID, UUID] | None:
     if login_id is None:
         end_by_token(session, token_id=token_id)
         return None
-    going_on = update(Login).where(Login.id == login_id, Login.ended_at.is_(None)).values(last_used_at=now())
-    if session.scalar(going_on.returning(Login.id)) is None:
+    active = exists().where(User.id == Login.user_id, User.suspended_at.is_(None), User.closing_at.is_(None))
+    going_on = update(Login).where(Login.id == login_id, Login.ended_at.is_(None), active).values(last_used_at=now())
+    if session.scalar(going_on.returning(Login.id).execution_options(synchronize_session=False)) is None:
         return None
     return login_id, _issue(session, login_id)
 
@@ -90,11 +93,15 @@ def end(session: Session, *, user_id: UUID, login_id: UUID) -> None:
     _end(session, Login.id == login_id)
 
 
-def end_by_token(session: Session, *, token_id: UUID) -> None:
-    """End the log-in that a refresh token belongs to; nothing happens when it is unknown."""
-    login_id = session.scalar(select(RefreshToken.login_id).where(RefreshToken.id == token_id))
-    if login_id is not None:
-        _end(session, Login.id == login_id)
+def end_by_token(session: Session, *, token_id: UUID, everywhere: bool = False) -> None:
+    """End the log-in that a refresh token belongs to, or with `everywhere` all of its user's.
+
+    Nothing happens when the token is unknown, or its log-in has ended: who finds an old token ends no later log-in.
+    """
+    its = select(Login.id, Login.user_id).join(RefreshToken, RefreshToken.login_id == Login.id)
+    login = session.execute(its.where(RefreshToken.id == token_id, Login.ended_at.is_(None))).one_or_none()
+    if login is not None:
+        _end(session, Login.user_id == login.user_id if everywhere else Login.id == login.id)
 
 
 def end_all(session: Session, *, user_id: UUID, but: UUID | None = None) -> None:
@@ -102,11 +109,16 @@ def end_all(session: Session, *, user_id: UUID, but: UUID | None = None) -> None
     _end(session, Login.user_id == user_id, *([Login.id != but] if but else []))
 
 
-def going_on(session: Session, *, user_id: UUID) -> Sequence[Login]:
-    """Where the user is logged in, newest first."""
+def going_on(
+    session: Session, *, user_id: UUID, limit: int, after: UUID | None = None
+) -> tuple[Sequence[Login], UUID | None]:
+    """Where the user is logged in, newest first, from just after `after`; with the id to go on, None at the end."""
     fresh = now(-LIFETIME_SECONDS)
     query = select(Login).where(Login.user_id == user_id, Login.ended_at.is_(None), Login.last_used_at > fresh)
-    return session.scalars(query.order_by(Login.id.desc())).all()
+    if after is not None:
+        query = query.where(Login.id < after)
+    rows = session.scalars(query.order_by(Login.id.desc()).limit(limit + 1)).all()
+    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
 def ended_within(session: Session, *, seconds: float) -> set[UUID]:
@@ -120,6 +132,15 @@ def forget_expired(session: Session) -> int:
     empty = ~select(RefreshToken.id).where(RefreshToken.login_id == Login.id).exists()
     session.execute(delete(Login).where(Login.last_used_at < now(-LIFETIME_SECONDS), empty))
     return int(gone)
+
+
+def erase(session: Session, *, user_id: UUID) -> None:
+    """Forget where a user was logged in. That they were, and no longer are, is kept until `forget_expired`: an access
+    token may still be about, and must go on to be refused."""
+    mine = select(Login.id).where(Login.user_id == user_id)
+    session.execute(delete(RefreshToken).where(RefreshToken.login_id.in_(mine)))
+    erased = update(Login).where(Login.user_id == user_id).values(user_agent=None, address=None)
+    session.execute(erased.execution_options(synchronize_session=False))
 
 
 def _issue(session: Session, login_id: UUID) -> UUID:

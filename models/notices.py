@@ -1,4 +1,7 @@
-"""Notices: what a user should be told, once: credits that are about to expire."""
+"""Notices: what a user should be told, once: credits that are about to expire, a balance that has become low.
+
+Who wants it has an e-mail as well.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,21 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, and_, or_, select, text
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, and_, delete, or_, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models import pages
+from models import emails, pages
 from models.catalog import Catalog
-from models.database import DAY_SECONDS, AwareDateTime, Base, BigId, Json, insert_into, now, words
+from models.database import DAY_SECONDS, AwareDateTime, Base, BigId, Json, insert_into, new_id, now, words
 from models.ledger import LASTING, Lot, Wallet
+from models.users import User
 
 
 class Topic(StrEnum):
     """What a notice is about."""
 
     credits_expiring = "credits_expiring"
+    low_balance = "low_balance"
 
 
 class Notice(Base):
@@ -43,13 +48,21 @@ class Bookmark(NamedTuple):
     lot_id: int
 
 
+def notice(session: Session, *, user_id: UUID, topic: Topic, ref: str, **details: Any) -> bool:
+    """Tell a user something, and say whether it is new: one `ref` is told once."""
+    told = insert_into(session, Notice).values(user_id=user_id, topic=topic, ref=ref, details=details)
+    new = told.on_conflict_do_nothing(index_elements=[Notice.ref]).returning(Notice.id)
+    return session.scalar(new) is not None
+
+
 def notice_expiring(
-    session: Session, catalog: Catalog, *, limit: int, after: Bookmark | None = None
+    session: Session, catalog: Catalog, *, limit: int, after: Bookmark | None = None, run: UUID | None = None
 ) -> tuple[int, Bookmark | None]:
     """Tell the owners of up to `limit` lots that credits expire within the days their kind of wallet says ahead.
 
-    Lots of a day or a week come and go by design and are not told. Again tells nobody twice. Returns how many notices
-    are new, and where to go on from, None at the end. Locks nothing.
+    Lots of a day or a week come and go by design and are not told. Again tells nobody twice. Who is told anything gets
+    one e-mail in a `run`, however many lots and pages it has; what it lists is looked up when it is written. Returns
+    how many notices are new, and where to go on from, None at the end. Locks nothing.
     """
     soon = [
         and_(Wallet.kind == kind, Lot.expires_at <= now(wallet.notice_days * DAY_SECONDS))
@@ -82,7 +95,10 @@ def notice_expiring(
             for lot in lots
         ]
     )  # fmt: skip
-    new = session.scalars(told.on_conflict_do_nothing(index_elements=[Notice.ref]).returning(Notice.id)).all()
+    new = session.scalars(told.on_conflict_do_nothing(index_elements=[Notice.ref]).returning(Notice.user_id)).all()
+    run = run or new_id()
+    for user_id in session.scalars(select(User.id).where(User.id.in_(set(new)), emails.wants_notices())):
+        emails.stage(session, key=f"expiring:{user_id}:{run}", template="credits_expiring", user_id=user_id)
     return len(new), Bookmark(lots[-1].expires_at, lots[-1].id) if len(lots) == limit else None
 
 
@@ -90,3 +106,8 @@ def told(session: Session, *, user_id: UUID, limit: int, after: int | None = Non
     """What the user was told, newest first, from just after `after`; with the id to go on from, None at the end."""
     query = select(Notice).where(Notice.user_id == user_id)
     return pages.newest_first(session, query, Notice.id, limit=limit, after=after)
+
+
+def forget_all(session: Session, *, user_id: UUID) -> None:
+    """Delete all that a user was told."""
+    session.execute(delete(Notice).where(Notice.user_id == user_id))

@@ -13,13 +13,14 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, String, delete, insert, update
+from sqlalchemy import ColumnElement, ForeignKey, String, delete, exists, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from config import settings
+from models import users
 from models.database import AwareDateTime, Base, new_id, now, words
 from models.errors import TokenNotGood
-from models.users import LONGEST_EMAIL
+from models.users import LONGEST_EMAIL, User
 
 
 class Purpose(StrEnum):
@@ -28,6 +29,14 @@ class Purpose(StrEnum):
     verify_email = "verify_email"
     reset_password = "reset_password"  # noqa: S105  # a word, no password
     change_email = "change_email"
+
+
+class Condition(StrEnum):
+    """What a token is good for: `used` also when a later one was, `not_good` when it ran out or never was."""
+
+    good = "good"
+    used = "used"
+    not_good = "not_good"
 
 
 LIFETIME_SECONDS = {
@@ -63,26 +72,37 @@ def issue(session: Session, *, user_id: UUID, purpose: Purpose, email: str, toke
     if session.get(OneTimeToken, token_id) is None:
         session.execute(
             insert(OneTimeToken).values(
-                id=token_id, user_id=user_id, purpose=purpose, email=email, token_hash=_hash(token),
+                id=token_id, user_id=user_id, purpose=purpose, email=email.lower(), token_hash=_hash(token),
                 expires_at=now(LIFETIME_SECONDS[purpose]),
             )
         )  # fmt: skip
     return token
 
 
+def condition(session: Session, token: str, *, purpose: Purpose) -> Condition:
+    """What a token is good for now, for a page that asks before it is used. Locks nothing."""
+    its = select(OneTimeToken.used_at).where(*_is(token, purpose), OneTimeToken.expires_at > now())
+    found = session.execute(its).one_or_none()
+    if found is None:
+        return Condition.not_good
+    return Condition.good if found.used_at is None else Condition.used
+
+
 def use(session: Session, token: str, *, purpose: Purpose) -> OneTimeToken:
     """Use a token up and return its row: of many uses at once, one works. Raises `TokenNotGood`.
 
-    Locks the token's row. The other tokens of its user for the same purpose end with it.
+    Also when its user has another address by now than the mailbox it was sent to; a change of address excepted. Locks
+    the user, then the token. The other tokens of its user for the same purpose end with it.
     """
+    user_id = session.scalar(select(OneTimeToken.user_id).where(*_is(token, purpose)))
+    if user_id is not None:
+        users.lock(session, user_id)
+    owned = exists().where(User.id == OneTimeToken.user_id, User.closing_at.is_(None))
+    if purpose is not Purpose.change_email:
+        owned = owned.where(User.email == OneTimeToken.email)
     used = session.execute(
         update(OneTimeToken)
-        .where(
-            OneTimeToken.token_hash == _hash(token),
-            OneTimeToken.purpose == purpose,
-            OneTimeToken.used_at.is_(None),
-            OneTimeToken.expires_at > now(),
-        )
+        .where(*_is(token, purpose), OneTimeToken.used_at.is_(None), OneTimeToken.expires_at > now(), owned)
         .values(used_at=now())
         .returning(OneTimeToken)
         .execution_options(synchronize_session=False)
@@ -104,6 +124,15 @@ def end_all(session: Session, *, user_id: UUID, purpose: Purpose | None = None) 
 def forget_expired(session: Session) -> int:
     """Delete tokens past their time and return how many."""
     return session.execute(delete(OneTimeToken).where(OneTimeToken.expires_at < now())).rowcount  # type: ignore[attr-defined,no-any-return]
+
+
+def forget_all(session: Session, *, user_id: UUID) -> None:
+    """Delete all of a user's tokens."""
+    session.execute(delete(OneTimeToken).where(OneTimeToken.user_id == user_id))
+
+
+def _is(token: str, purpose: Purpose) -> tuple[ColumnElement[bool], ...]:
+    return OneTimeToken.token_hash == _hash(token), OneTimeToken.purpose == purpose
 
 
 def _token(token_id: UUID, purpose: Purpose) -> str:

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from models import catalog, ledger, referrals
-from models.catalog import Catalog, Pack
+from models import catalog, emails, ledger, referrals
+from models.catalog import Catalog, Money, Pack
 from models.database import days_ahead
 from models.errors import Fault, InvalidInput
 from models.ledger import Source
@@ -26,16 +26,28 @@ def contents(sold: Pack) -> dict[str, int]:
     return {kind: sold.credits.get(kind, 0) + sold.bonus.get(kind, 0) for kind in {**sold.credits, **sold.bonus}}
 
 
-def fulfil(session: Session, on_sale: Catalog, *, user_id: UUID, pack: str, ref: str) -> None:
+def fulfil(
+    session: Session, on_sale: Catalog, *, user_id: UUID, pack: str, ref: str, reference: str | None = None
+) -> None:
     """`give` a pack as it is sold now. Raises `InvalidInput` naming `pack`."""
-    give(session, user_id=user_id, pack=pack, sold=find(on_sale, pack), ref=ref)
+    give(session, user_id=user_id, pack=pack, sold=find(on_sale, pack), ref=ref, reference=reference)
 
 
-def give(session: Session, *, user_id: UUID, pack: str, sold: Pack, ref: str) -> list[int]:
-    """Give a user the credits of a pack that was paid for, and its bonus, each as a lot of its own; return the lots.
+def give(
+    session: Session,
+    *,
+    user_id: UUID,
+    pack: str,
+    sold: Pack,
+    ref: str,
+    reference: str | None = None,
+    paid: Money | None = None,
+) -> list[int]:
+    """Give a user the credits of a pack that was paid for, and its bonus, each as a lot of its own, and a receipt.
 
-    `ref` names the payment: the same one is fulfilled once. Whoever brought the user is rewarded, where the catalog
-    rewards the first purchase. Locks as `referrals.reward`, then the wallets of the pack, in order of their ids.
+    Returns the lots. `ref` names the payment: the same one is fulfilled once. `reference` is what the buyer knows it
+    by, and `paid` what was paid, where that is something else. Whoever brought the user is rewarded, where the catalog rewards the first purchase.
+    Locks as `referrals.reward`, then the wallets of the pack, in order of their ids.
     """
     referrals.reward(session, catalog.current(session), user_id=user_id, on="purchase")
     expires_at = days_ahead(session, sold.expires_days)
@@ -58,4 +70,15 @@ def give(session: Session, *, user_id: UUID, pack: str, sold: Pack, ref: str) ->
                     details={"title": title, "pack": pack},
                 )
                 lots.append(lot)
+    emails.stage(
+        session,
+        key=f"receipt:{ref}",
+        template="receipt",
+        user_id=user_id,
+        title=sold.title,
+        credits=sold.credits,
+        bonus=sold.bonus,
+        price=(paid or sold.price).model_dump(),
+        reference=reference or ref,
+    )
     return lots

@@ -87,6 +87,11 @@ def free(session: Session, *, user_id: UUID, limit_name: str, item: str) -> None
     session.execute(delete(Place).where(Place.user_id == user_id, Place.limit_name == limit_name, Place.item == item))
 
 
+def free_all(session: Session, *, user_id: UUID) -> None:
+    """Give back every place that a user has."""
+    session.execute(delete(Place).where(Place.user_id == user_id))
+
+
 def taken(
     session: Session, *, user_id: UUID, limit_name: str, limit: int, after: str | None = None
 ) -> tuple[list[Place], str | None]:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     String,
     UniqueConstraint,
+    delete,
     exists,
     func,
     insert,
@@ -120,7 +121,8 @@ def reward(session: Session, catalog: Catalog, *, user_id: UUID, on: On) -> bool
 
     Returns whether this was the time. The referrer gets them for so many users as the catalog's cap says, and beyond
     it only the referred one does. Locks the referral, then the referrer's code, so that nobody else counts meanwhile,
-    then both wallets in the order of their ids: so call it before anything else in the transaction locks a wallet.
+    then the referrer's wallet and all of the referred user's in the order of their ids: so call it before anything else
+    in the transaction locks a wallet; what comes after may go on to any wallet of the referred user.
     """
     terms = catalog.referral
     if terms is None or terms.on != on:
@@ -135,12 +137,14 @@ def reward(session: Session, catalog: Catalog, *, user_id: UUID, on: On) -> bool
     if referrer_id is None:
         return False
     code = select(ReferralCode.code).where(ReferralCode.user_id == referrer_id)
-    session.execute(code.with_for_update(key_share=True))
+    # Who has no code any more has gone, and gets nothing.
+    is_there = session.scalar(code.with_for_update(key_share=True)) is not None
     times = sum(count for count, _ in _earned(session, referrer_id).values())
     sides = {user_id: (terms.referred, "referred", "Brought by a friend")}
-    if times < terms.cap:
+    if is_there and times < terms.cap:
         sides[referrer_id] = (terms.referrer, "referrer", "Brought a friend")
     wallets = {ledger.open_wallet(session, user_id=side, kind=terms.wallet): sides[side] for side in sorted(sides)}
+    ledger.lock_wallets(session, user_id=user_id, also=wallets)
     expires_at = days_ahead(session, terms.expires_days)
     for wallet_id, (amount, side, title) in sorted(wallets.items()):
         ledger.grant(
@@ -153,6 +157,11 @@ def reward(session: Session, catalog: Catalog, *, user_id: UUID, on: On) -> bool
             details={"title": title},
         )
     return True
+
+
+def forget_code(session: Session, *, user_id: UUID) -> None:
+    """Delete a user's code: nobody can be brought by it any more. Locks it; call it before a wallet is locked."""
+    session.execute(delete(ReferralCode).where(ReferralCode.user_id == user_id))
 
 
 def _terms(catalog: Catalog) -> Terms:

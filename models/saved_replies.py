@@ -73,6 +73,11 @@ def saved(
     return pages.newest_first(session, query, SavedReply.id, limit=limit, after=after)
 
 
+def forget_all(session: Session, *, user_id: UUID) -> None:
+    """Delete all that a user saved."""
+    session.execute(delete(SavedReply).where(SavedReply.user_id == user_id))
+
+
 def forget(session: Session, *, user_id: UUID, reply_id: int) -> None:
     """Delete a saved reply of the user. Locks it. Raises `NotFound`, also for those of others."""
     gone = delete(SavedReply).where(SavedReply.id == reply_id, SavedReply.user_id == user_id)

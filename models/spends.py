@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, cast, func, select
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, cast, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models import ledger, plans, rates
+from models import ledger, plans, rates, users
 from models.catalog import Catalog
 from models.database import AwareDateTime, Base, BigId, Json, insert_into, new_id, now
 from models.errors import IdempotencyKeyReused
@@ -61,9 +61,10 @@ def spend(
 
     The same idempotency key with the same request returns the first spend. Locks the user's rate of spends, then the
     wallet, then its lots. Raises `InvalidInput` when the action runs a job, `IdempotencyKeyReused` when the request
-    differs, `TooManyRequests`, `FairUseExceeded`, or `InsufficientCredits`.
+    differs, `TooManyRequests`, `FairUseExceeded`, `InsufficientCredits`, or `NotFound` when the account is gone.
     """
     must_not_run(asked)
+    users.lock(session, user_id)
     made = session.scalar(
         insert_into(session, Spend)
         .values(
@@ -109,6 +110,16 @@ def page(session: Session, *, user_id: UUID, limit: int, after: UUID | None = No
         query = query.where(Spend.id < after)
     rows = session.scalars(query.order_by(Spend.id.desc()).limit(limit + 1)).all()
     return list(rows[:limit]), rows[limit - 1].id if len(rows) > limit else None
+
+
+def erase(session: Session, *, user_id: UUID) -> None:
+    """Forget what a user's spends were for, beyond the action; amounts and times stay."""
+    session.execute(
+        update(Spend)
+        .where(Spend.user_id == user_id)
+        .values(input={}, idempotency_key=None, request_digest="")
+        .execution_options(synchronize_session=False)
+    )
 
 
 def findings(session: Session) -> Iterator[str]:

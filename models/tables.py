@@ -7,6 +7,7 @@ from models.emails import Email
 from models.jobs.tables import Job, JobSlots
 from models.ledger.tables import Clawback, Lot, Transfer, Wallet
 from models.logins import Login, RefreshToken
+from models.low_balances import LowBalance, LowBalanceWalk
 from models.mailboxes import Mailbox
 from models.notices import Notice
 from models.one_time_tokens import OneTimeToken
@@ -46,6 +47,8 @@ __all__ = [
     "JobSlots",
     "Login",
     "Lot",
+    "LowBalance",
+    "LowBalanceWalk",
     "Mailbox",
     "MockObject",
     "Notice",

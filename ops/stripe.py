@@ -19,7 +19,7 @@ import stripe
 from sqlalchemy import func, select
 from stripe import StripeClient
 
-from config import LIVE_KEYS, LOOPBACK, BadSettings, Settings, settings
+from config import LIVE_KEYS, BadSettings, Settings, settings
 from models import catalog
 from models.catalog import Catalog
 from models.database import readings
@@ -146,7 +146,7 @@ def _version() -> Finding:
 
 def _webhook(chosen: Settings, reached: StripeClient) -> Iterator[Finding]:
     url = f"{chosen.public_url}{PATH}"
-    if urlsplit(url).hostname in LOOPBACK:
+    if on_this_machine(urlsplit(url).hostname or ""):
         remedy = f"Set PUBLIC_URL, or pass them on: stripe listen --forward-to {url} --events {','.join(EVENTS)}"
         yield Finding(Verdict.warn, f"Stripe cannot reach {url}", remedy)
     else:

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from dotenv import dotenv_values
 
@@ -33,11 +34,14 @@ from ops.service import (
 
 FLOWER_USER = "coinop"
 
-STOP_ORDER = (("web",), ("beat",), ("flower",), ("generation", "support"), ("broker",))
+STOP_ORDER = (("web",), ("beat",), ("flower",), ("generation", "support", "mail"), ("broker",))
 """First nothing new comes in, then what runs finishes, and the broker, which all of them use, goes last."""
 
 SUPPORT_CONCURRENCY = 4
-"""Payments, e-mail and maintenance are short transactions; more threads would only queue for the database."""
+"""Payments and maintenance are short transactions; more threads would only queue for the database."""
+
+MAIL_CONCURRENCY = 4
+"""E-mail waits for a mail server, and may do so for long; a process of its own, so that nothing else waits with it."""
 
 
 class CannotStart(Exception):
@@ -97,10 +101,11 @@ def _web(chosen: Settings) -> Service:
     )
 
 
-def _workers(chosen: Settings) -> tuple[Service, Service]:
+def _workers(chosen: Settings) -> tuple[Service, ...]:
     return (
         _worker(chosen, "generation", "generation.high,generation", chosen.generation_concurrency),
-        _worker(chosen, "support", "payments,email,maintenance", SUPPORT_CONCURRENCY),
+        _worker(chosen, "support", "payments,maintenance", SUPPORT_CONCURRENCY),
+        _worker(chosen, "mail", "email", MAIL_CONCURRENCY),
     )
 
 
@@ -182,12 +187,23 @@ def _summary(chosen: Settings, logs: Path, *, show_password: bool) -> str:
         "API": api,
         "Docs": f"{api}/docs",
         "Flower": f"http://{host}:{chosen.flower_port}  (user {FLOWER_USER}, password {shown})",
+        "Mail": _where_mail_goes(chosen.smtp_url),
         "State": str(chosen.coinop_home),
         "Logs": str(logs),
         "Try it": "make demo  (in another terminal)",
     }
     lines = [f"  {label:<8}{value}" for label, value in rows.items()]
     return "\n".join(["", "Coinop is up.", "", *lines, "", "Ctrl-C stops everything; nothing is lost.", ""])
+
+
+def _where_mail_goes(smtp_url: str) -> str:
+    """As people say it, without the password."""
+    url = urlsplit(smtp_url)
+    if url.scheme == "file":
+        return f"{unquote(url.path)}  (a file for each e-mail)"
+    if url.scheme == "console":
+        return "nowhere: SMTP_URL is console:, so the log says that there was one"
+    return f"{url.scheme}://{url.hostname}{f':{url.port}' if url.port else ''}"
 
 
 def main() -> int:

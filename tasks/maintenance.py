@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from uuid import UUID, uuid4
 
 import structlog
 from sqlalchemy.orm import Session
 
 from config import settings
 from models import audit as books
-from models import catalog, jobs, ledger, logins, notices, one_time_tokens, outbox, plans
+from models import (
+    catalog,
+    closing,
+    jobs,
+    ledger,
+    logins,
+    low_balances,
+    notices,
+    one_time_tokens,
+    outbox,
+    plans,
+    tries,
+    uploads,
+)
 from models.database import readings, sessions
 from models.jobs import Queue
 from worker import broker, relay
 from worker.app import app
+from worker.storage import storage
 
 log = structlog.get_logger(__name__)
 
@@ -100,10 +115,10 @@ def end_plans() -> None:
 @app.task(name="maintenance.notice_expiring")
 def notice_expiring() -> None:
     """Tell the owners of credits that are about to expire, a page of them in each transaction."""
-    told, after = 0, None
+    told, after, run = 0, None, uuid4()
     while True:
         with sessions() as session:
-            new, after = notices.notice_expiring(session, catalog.current(session), limit=PAGE, after=after)
+            new, after = notices.notice_expiring(session, catalog.current(session), limit=PAGE, after=after, run=run)
         told += new
         if after is None:
             break
@@ -111,12 +126,60 @@ def notice_expiring() -> None:
         log.info("expiry_told", notices=told)
 
 
+@app.task(name="maintenance.tell_low_balances")
+def tell_low_balances() -> None:
+    """Tell the owners of wallets that have become low, a page of transfers in each transaction."""
+    told, more = 0, True
+    while more:
+        with sessions() as session:
+            new, more = low_balances.tell(session, catalog.current(session), limit=PAGE)
+        told += new
+    if told:
+        log.info("low_balances_told", notices=told)
+
+
 @app.task(name="maintenance.forget_tokens")
 def forget_tokens() -> None:
-    """Delete the tokens past their time: of log-ins and of links in e-mails."""
+    """Delete the tokens past their time, of log-ins and of links in e-mails, and the windows of tries that are over."""
     with sessions() as session:
         logins.forget_expired(session)
         one_time_tokens.forget_expired(session)
+        tries.forget_old(session)
+
+
+@app.task(name="maintenance.close_accounts")
+def close_accounts() -> None:
+    """Erase the accounts that are closing and have no job left to run."""
+    with readings() as session:
+        due = closing.due(session, limit=PAGE)
+    closed = 0
+    for user_id in due:
+        try:
+            closed += _close(user_id)
+        except Exception:
+            # One account whose file cannot be deleted keeps no other from being closed.
+            log.exception("account_not_closed", user_id=str(user_id))
+    if closed:
+        log.info("accounts_closed", accounts=closed)
+
+
+def _close(user_id: UUID) -> bool:
+    """Erase one account: its files first, then the rows that name them. After a crash it is done again."""
+    with sessions() as session:
+        if not closing.ready(session, user_id=user_id):
+            return False
+    while True:
+        with readings() as session:
+            job_ids = jobs.to_erase(session, user_id=user_id, limit=PAGE)
+        if not job_ids:
+            break
+        for job_id in job_ids:
+            storage().delete_all(str(job_id))
+        with sessions() as session:
+            jobs.erase(session, job_ids)
+    storage().delete_all(uploads.folder(user_id))
+    with sessions() as session:
+        return closing.finish(session, user_id=user_id)
 
 
 @app.task(name="maintenance.audit")

@@ -7,22 +7,32 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from argon2 import PasswordHasher
 from sqlalchemy.orm import Session
 
 from ops import embedded
 
-# The settings are read when the product is imported, so they are chosen before that.
 _home = Path(tempfile.mkdtemp(prefix="coinop-tests-"))
+
+if sys.dont_write_bytecode and sys.pycache_prefix is None and "PYTHONDONTWRITEBYTECODE" in os.environ:
+    # Dozens of processes are started, and each would compile everything anew: the bytecode may not lie beside the
+    # sources, so it lies here, for this process and for all that it starts.
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(_home / "bytecode")
+    del os.environ["PYTHONDONTWRITEBYTECODE"]
+
+# The settings are read when the product is imported, so they are chosen before that.
 _broker_port = embedded.free_port()
 for _name in list(os.environ):
     if _name in ("DATABASE_URL", "STORAGE_URL", "PRESET", "COINOP_ENV"):
@@ -34,6 +44,7 @@ os.environ.update(
     REDIS_URL=f"redis://127.0.0.1:{_broker_port}/0",
     MOCK_LATENCY_SECONDS="0",
     AUTH_RATE_LIMIT="100000 per minute",
+    SUBMIT_RATE_LIMIT="100000 per minute",
     LOG_LEVEL="WARNING",
 )
 
@@ -44,10 +55,13 @@ from models import ledger, users  # noqa: E402
 from models.catalog import load, read_preset  # noqa: E402
 from models.database import sessions  # noqa: E402
 from models.ledger import Source  # noqa: E402
-from tests.databases import TEMPLATE, Databases  # noqa: E402
-from tests.scheduling import pytest_xdist_make_scheduler  # noqa: E402, F401
+from tests.databases import CLOCK, TEMPLATE, Databases, SqliteFiles, in_use  # noqa: E402
+from tests.scheduling import group, pytest_xdist_make_scheduler  # noqa: E402, F401
+from tests.system.houses import Houses  # noqa: E402
 from web import create_app  # noqa: E402
 from web.commands.database import upgrade  # noqa: E402
+
+HOUSES = pytest.StashKey[Houses]()
 
 
 def pytest_sessionfinish() -> None:
@@ -74,22 +88,22 @@ def postgresql_server() -> Iterator[str]:
     with embedded.postgresql("fsync=off", "synchronous_commit=off", "full_page_writes=off") as url:
         migrated = embedded.create_database(url, TEMPLATE)
         _migrate(migrated)
+        with psycopg.connect(migrated) as connection:
+            connection.execute(CLOCK)
         yield url
 
 
 @pytest.fixture(scope="session")
-def sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("migrated") / "coinop.sqlite3"
+def sqlite_files(tmp_path_factory: pytest.TempPathFactory) -> SqliteFiles:
+    path = tmp_path_factory.mktemp("sqlite") / "migrated.sqlite3"
     _migrate(f"sqlite:///{path}")
-    return path
+    return SqliteFiles(path)
 
 
 @pytest.fixture
-def sqlite(sqlite_file: Path, tmp_path: Path) -> Iterator[str]:
+def sqlite(sqlite_files: SqliteFiles) -> Iterator[str]:
     """A migrated SQLite database with the default preset; the product of this process uses it. Gives its URL."""
-    path = tmp_path / "coinop.sqlite3"
-    shutil.copy(sqlite_file, path)
-    with _using(f"sqlite:///{path}") as url:
+    with in_use(sqlite_files.clean()) as url:
         yield url
 
 
@@ -107,7 +121,7 @@ def pristine(databases: Databases) -> None:
 @pytest.fixture
 def postgresql(databases: Databases) -> Iterator[str]:
     """A migrated PostgreSQL database with the default preset; the product of this process uses it. Gives its URL."""
-    with _using(databases.clean()) as url:
+    with in_use(databases.clean()) as url:
         yield url
 
 
@@ -124,6 +138,22 @@ def app() -> Any:
     the tests of whole running Coinops have it."""
     with mock.patch("web.relay.start"):
         return create_app()
+
+
+@pytest.fixture(scope="session")
+def houses(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Houses:
+    made = request.config.stash[HOUSES] = Houses(request, tmp_path_factory)
+    return made
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """Stop the running Coinops after the last of the tests that share them, while their servers are still there."""
+    try:
+        if HOUSES in item.config.stash and (nextitem is None or group(nextitem.nodeid) != group(item.nodeid)):
+            item.config.stash[HOUSES].close()
+    finally:
+        yield
 
 
 @pytest.fixture
@@ -149,24 +179,3 @@ def _migrate(url: str) -> None:
     with Session(engine) as session, session.begin():
         load(session, read_preset(settings().preset))
     engine.dispose()
-
-
-class _using:  # noqa: N801
-    """Point the product of this process at a database."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def __enter__(self) -> str:
-        os.environ["DATABASE_URL"] = self.url
-        settings.cache_clear()
-        db._engine.cache_clear()
-        return self.url
-
-    def __exit__(self, *_: object) -> None:
-        db.engine().dispose()
-        db._autocommitting(db.engine()).dispose()
-        db._autocommitting.cache_clear()
-        del os.environ["DATABASE_URL"]
-        settings.cache_clear()
-        db._engine.cache_clear()

@@ -13,12 +13,20 @@ import pytest
 from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]
 
 
+def group(nodeid: str) -> str | None:
+    """The name that tests have in common which share a whole running Coinop; None for all others."""
+    shared = re.match(r"tests/(system|presets)/.*\[(sqlite|postgresql)\b", nodeid)
+    if shared is None:
+        return None
+    folder, database = shared.groups()
+    return "houses on sqlite" if database == "sqlite" else f"{folder} on postgresql"
+
+
 class HouseByHouse(LoadGroupScheduling):  # type: ignore[misc]  # xdist says nothing of its types
     """Hands out together what shares a Coinop, and all other tests one by one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        shared = re.match(r"tests/(system|presets/\w+)\b.*\[(sqlite|postgresql)\b", nodeid)
-        return " on ".join(shared.groups()) if shared else nodeid
+        return group(nodeid) or nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> HouseByHouse:

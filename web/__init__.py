@@ -7,19 +7,24 @@ document in `problems.py`; no view handles refusals one by one.
 from __future__ import annotations
 
 import structlog
-from flask_cors import CORS
-from flask_openapi import Info, OpenAPI
+from flask_openapi import Info
 
 from config import settings
 from logs import set_up_logging
 from web import (
+    account_pages,
+    addresses,
     after_checkout,
+    api_keys,
     auth,
     catalog,
     checkouts,
     commands,
     entitlements,
+    exports,
+    headers,
     jobs,
+    logins,
     me,
     mock_checkout,
     notices,
@@ -35,22 +40,26 @@ from web import (
     tokens,
     top_up,
     transactions,
+    uploads,
     wallets,
     webhooks,
 )
+from web.admin import audit_log as admin_audit_log
+from web.admin import users as admin_users
+from web.requests import FrontDoor
 from worker import relay
 from worker.app import app as celery_app
 
 log = structlog.get_logger(__name__)
 
 
-def create_app() -> OpenAPI:
+def create_app() -> FrontDoor:
     """The WSGI application, by the settings of this process."""
     set_up_logging()
-    app = OpenAPI(
+    app = FrontDoor(
         __name__,
         info=Info(title="Coinop", version="1", description="AI generation for credits."),
-        security_schemes={"jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        security_schemes=tokens.SECURITY_SCHEMES,
         doc_prefix="/docs",
         doc_url="/openapi.json",
         validation_error_status=422,
@@ -59,24 +68,22 @@ def create_app() -> OpenAPI:
         static_folder=None,
     )
     app.config["SECRET_KEY"] = settings().secret_key.get_secret_value()
-    app.config["MAX_CONTENT_LENGTH"] = settings().max_body_bytes
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
     problems.register(app)
     requests.register(app)
+    headers.register(app)
     tokens.register(app)
-    if settings().cors_origins:
-        CORS(
-            app,
-            origins=list(settings().cors_origins),
-            expose_headers=["ETag", "Location", "Retry-After", "Idempotency-Replayed", "X-Request-Id"],
-        )
     for noun in (
         auth,
+        addresses,
         me,
+        exports,
+        logins,
+        api_keys,
         catalog,
         wallets,
         transactions,
         jobs,
+        uploads,
         spends,
         redemptions,
         referrals,
@@ -88,9 +95,12 @@ def create_app() -> OpenAPI:
         subscription,
         top_up,
         webhooks,
+        admin_users,
+        admin_audit_log,
         ops,
     ):
         app.register_api(noun.api)
+    app.register_blueprint(account_pages.pages)
     app.register_blueprint(after_checkout.pages)
     mock_checkout.register(app)
     # The UI finds the document beside itself; everybody else looks for it here.

@@ -18,7 +18,9 @@ from web.shelf import shelf
 from web.times import render_time
 from web.wallets import owned
 
-api = APIBlueprint("catalog", __name__, url_prefix="/v1", abp_tags=[{"name": "catalog"}])
+api = APIBlueprint(
+    "catalog", __name__, url_prefix="/v1", abp_tags=[{"name": "catalog"}], abp_security=tokens.BY_ANYBODY
+)
 api.before_request(tokens.admit_anybody)
 
 

@@ -8,6 +8,7 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel, ConfigDict, Field
 
 from models import places
+from models.api_keys import Scope
 from models.catalog import Name, Rate
 from models.database import readings, sessions
 from models.kinds import Reference
@@ -19,9 +20,13 @@ from web.shelf import shelf
 from web.times import render_time
 
 api = APIBlueprint(
-    "entitlements", __name__, url_prefix="/v1/entitlements", abp_tags=[{"name": "catalog"}], abp_security=[{"jwt": []}]
+    "entitlements",
+    __name__,
+    url_prefix="/v1/entitlements",
+    abp_tags=[{"name": "catalog"}],
+    abp_security=tokens.BY_TOKEN_OR_KEY,
 )
-api.before_request(tokens.require_user)
+api.before_request(tokens.callers(read=Scope.credits_read, write=Scope.credits_write))
 
 
 class LimitPath(BaseModel):
@@ -38,13 +43,13 @@ class ItemQuery(BaseModel):
     limit: PageSize = 20
 
 
-class UnlimitedView(BaseModel):
+class UnlimitedUseView(BaseModel):
     action: str | None
     wallet: str | None = Field(description="All actions that are paid from this wallet.")
     fair_use: Rate
 
 
-class UsageView(BaseModel):
+class LimitUsageView(BaseModel):
     limit: int | None = Field(description="Null is as many as you like.")
     used: int
 
@@ -55,8 +60,8 @@ class EntitlementsView(BaseModel):
     ends_at: str | None
     features: list[str]
     priority: bool
-    unlimited: list[UnlimitedView]
-    limits: dict[str, UsageView]
+    unlimited: list[UnlimitedUseView]
+    limits: dict[str, LimitUsageView]
 
 
 class ItemView(BaseModel):

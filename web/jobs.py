@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mimetypes import guess_extension
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,11 +11,13 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel, ConfigDict, Field
 
 from config import settings
-from models import jobs
+from models import jobs, uploads
+from models.api_keys import Scope
 from models.database import at_once, readings, sessions
 from models.errors import NotFound
 from models.jobs import LONGEST_WAIT_SECONDS, MOST_PER_PAGE, Order, Snapshot, Status, Submission
-from web import tokens
+from web import rates, tokens
+from web.document import file
 from web.problems import Problem
 from web.quotes import PartView, ask
 from web.requests import Body, idempotency_key
@@ -22,8 +25,11 @@ from web.times import render_time
 from web.wallets import owned
 from worker.storage import storage
 
-api = APIBlueprint("jobs", __name__, url_prefix="/v1/jobs", abp_tags=[{"name": "jobs"}], abp_security=[{"jwt": []}])
-api.before_request(tokens.require_user)
+api = APIBlueprint(
+    "jobs", __name__, url_prefix="/v1/jobs", abp_tags=[{"name": "jobs"}], abp_security=tokens.BY_TOKEN_OR_KEY
+)
+api.before_request(tokens.callers(read=Scope.jobs_read, write=Scope.jobs_write))
+api.before_request(rates.counted("jobs.submit", "jobs.estimate"))
 
 POLL_SECONDS = 1
 """How often a client is asked to look again."""
@@ -172,10 +178,12 @@ def _accept(order: Order) -> Submission:
         return jobs.submit_step_by_step(session, order)
 
 
-@api.post("/estimate", responses={200: EstimateView, 401: Problem, 422: Problem})
+@api.post("/estimate", responses={200: EstimateView, 401: Problem, 422: Problem, 429: Problem})
 def estimate(body: JobRequest) -> dict[str, Any]:
     """What would this job cost, and can I pay it? Nothing is held."""
     order = _order(body)
+    with readings() as session:
+        uploads.require(session, user_id=order.user_id, upload_id=order.upload_id)
     balance = owned(order.user_id).get(order.wallet)
     available = balance.usable if balance else 0
     return {
@@ -231,17 +239,27 @@ def cancel(path: JobPath) -> Response:
     return response
 
 
-@api.get("/<job_id>/outputs/<index>", responses={200: None, 401: Problem, 404: Problem, 422: Problem})
+@api.get("/<job_id>/outputs/<index>", responses={200: file("*/*"), 401: Problem, 404: Problem, 422: Problem})
 def output(path: OutputPath) -> Response:
     """One file that a job made. Parts of it can be asked for with `Range`."""
     with readings() as session:
         job = jobs.get(session, user_id=tokens.current_user_id(), job_id=path.job_id)
     try:
         described = (job.outputs or [])[path.index]
-        file = storage().path(described["key"])
+        made = storage().path(described["key"])
     except (IndexError, KeyError, FileNotFoundError):
         raise NotFound("This job has no such file.") from None
-    return send_file(file, mimetype=described["media_type"], etag=described["sha256"], max_age=0, conditional=True)
+    media_type = described["media_type"]
+    return send_file(
+        made,
+        mimetype=media_type,
+        # To be saved: shown by a browser it could be taken for a page of ours.
+        as_attachment=True,
+        download_name=f"{path.job_id}-{path.index}{guess_extension(media_type) or ''}",
+        etag=described["sha256"],
+        max_age=0,
+        conditional=True,
+    )
 
 
 def _tagged(job: Snapshot) -> Response:

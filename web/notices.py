@@ -1,4 +1,4 @@
-"""Notices: what the caller should know, such as credits that are about to expire."""
+"""Notices: what the caller should know: credits that are about to expire, a balance that has become low."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel, Field
 
 from models import notices
+from models.api_keys import Scope
 from models.database import readings
 from models.notices import Notice, Topic
 from web import tokens
@@ -17,22 +18,32 @@ from web.problems import Problem
 from web.times import render_time
 
 api = APIBlueprint(
-    "notices", __name__, url_prefix="/v1/notices", abp_tags=[{"name": "credits"}], abp_security=[{"jwt": []}]
+    "notices", __name__, url_prefix="/v1/notices", abp_tags=[{"name": "credits"}], abp_security=tokens.BY_TOKEN_OR_KEY
 )
-api.before_request(tokens.require_user)
+api.before_request(tokens.callers(read=Scope.credits_read, write=Scope.credits_write))
 
 
-class ExpiringView(BaseModel):
+class CreditsExpiringView(BaseModel):
+    """Of `credits_expiring`."""
+
     wallet: str
     amount: int = Field(description="Credits that were left when the notice was made.")
     expires_at: str
+
+
+class LowBalanceView(BaseModel):
+    """Of `low_balance`."""
+
+    wallet: str
+    amount: int = Field(description="Credits that were left when the notice was made, those that jobs held included.")
+    low_balance: int = Field(description="What the product calls low: less than this.")
 
 
 class NoticeView(BaseModel):
     id: int
     object: str
     topic: Topic
-    details: ExpiringView
+    details: CreditsExpiringView | LowBalanceView
     created_at: str
 
 
@@ -42,12 +53,14 @@ class NoticeList(BaseModel):
 
 
 def render(notice: Notice) -> dict[str, Any]:
-    expires_at = render_time(datetime.fromisoformat(notice.details["expires_at"]))
+    details = dict(notice.details)
+    if "expires_at" in details:
+        details["expires_at"] = render_time(datetime.fromisoformat(details["expires_at"]))
     return {
         "id": notice.id,
         "object": "notice",
         "topic": notice.topic,
-        "details": {**notice.details, "expires_at": expires_at},
+        "details": details,
         "created_at": render_time(notice.created_at),
     }
 

@@ -9,6 +9,7 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel, Field
 
 from models import promotions
+from models.api_keys import Scope
 from models.database import readings, sessions
 from models.promotions import Redemption
 from web import tokens
@@ -19,9 +20,13 @@ from web.shelf import shelf
 from web.times import render_time
 
 api = APIBlueprint(
-    "redemptions", __name__, url_prefix="/v1/redemptions", abp_tags=[{"name": "credits"}], abp_security=[{"jwt": []}]
+    "redemptions",
+    __name__,
+    url_prefix="/v1/redemptions",
+    abp_tags=[{"name": "credits"}],
+    abp_security=tokens.BY_TOKEN_OR_KEY,
 )
-api.before_request(tokens.require_user)
+api.before_request(tokens.callers(read=Scope.credits_read, write=Scope.credits_write))
 
 
 class RedemptionRequest(Body):

@@ -8,6 +8,7 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel, Field
 
 from models import referrals
+from models.api_keys import Scope
 from models.database import readings, sessions
 from web import tokens
 from web.problems import Problem
@@ -16,9 +17,13 @@ from web.shelf import shelf
 from web.times import render_time
 
 api = APIBlueprint(
-    "referrals", __name__, url_prefix="/v1/referrals", abp_tags=[{"name": "credits"}], abp_security=[{"jwt": []}]
+    "referrals",
+    __name__,
+    url_prefix="/v1/referrals",
+    abp_tags=[{"name": "credits"}],
+    abp_security=tokens.BY_TOKEN_OR_KEY,
 )
-api.before_request(tokens.require_user)
+api.before_request(tokens.callers(read=Scope.credits_read, write=Scope.credits_write))
 
 
 class ReferralRequest(Body):

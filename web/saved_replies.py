@@ -9,6 +9,7 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel, Field
 
 from models import saved_replies
+from models.api_keys import Scope
 from models.database import readings, sessions
 from models.saved_replies import SavedReply
 from web import tokens
@@ -18,9 +19,13 @@ from web.requests import Body
 from web.times import render_time
 
 api = APIBlueprint(
-    "saved_replies", __name__, url_prefix="/v1/saved-replies", abp_tags=[{"name": "jobs"}], abp_security=[{"jwt": []}]
+    "saved_replies",
+    __name__,
+    url_prefix="/v1/saved-replies",
+    abp_tags=[{"name": "jobs"}],
+    abp_security=tokens.BY_TOKEN_OR_KEY,
 )
-api.before_request(tokens.require_user)
+api.before_request(tokens.callers(read=Scope.jobs_read, write=Scope.jobs_write))
 
 Number = Annotated[int, Field(ge=0, le=1_000)]
 

@@ -10,6 +10,7 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel, ConfigDict, Field
 
 from models import spends
+from models.api_keys import Scope
 from models.database import readings, sessions
 from models.spends import MOST_PER_PAGE, Spend
 from web import tokens
@@ -19,9 +20,9 @@ from web.requests import Body, idempotency_key
 from web.times import render_time
 
 api = APIBlueprint(
-    "spends", __name__, url_prefix="/v1/spends", abp_tags=[{"name": "credits"}], abp_security=[{"jwt": []}]
+    "spends", __name__, url_prefix="/v1/spends", abp_tags=[{"name": "credits"}], abp_security=tokens.BY_TOKEN_OR_KEY
 )
-api.before_request(tokens.require_user)
+api.before_request(tokens.callers(read=Scope.credits_read, write=Scope.credits_write))
 
 
 class SpendRequest(Body):

@@ -16,6 +16,7 @@ from flask_openapi import APIBlueprint
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from models import transactions
+from models.api_keys import Scope
 from models.catalog import Name
 from models.database import readings
 from models.ledger import Reason, Source
@@ -27,9 +28,9 @@ from web.times import render_time
 from web.wallets import owned
 
 api = APIBlueprint(
-    "transactions", __name__, url_prefix="/v1", abp_tags=[{"name": "credits"}], abp_security=[{"jwt": []}]
+    "transactions", __name__, url_prefix="/v1", abp_tags=[{"name": "credits"}], abp_security=tokens.BY_TOKEN_OR_KEY
 )
-api.before_request(tokens.require_user)
+api.before_request(tokens.callers(read=Scope.credits_read, write=Scope.credits_write))
 
 ROWS_PER_CHUNK = 500
 """Rows of a file that are read and sent at a time: some 100 KB, and a read of milliseconds."""

@@ -9,6 +9,7 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel, Field
 
 from models import ledger, plans
+from models.api_keys import Scope
 from models.catalog import WalletKind
 from models.database import readings, sessions
 from models.ledger import Balance, Overview, Source
@@ -17,13 +18,15 @@ from web.problems import Problem
 from web.shelf import shelf
 from web.times import render_time
 
-api = APIBlueprint("wallets", __name__, url_prefix="/v1", abp_tags=[{"name": "credits"}], abp_security=[{"jwt": []}])
-api.before_request(tokens.require_user)
+api = APIBlueprint(
+    "wallets", __name__, url_prefix="/v1", abp_tags=[{"name": "credits"}], abp_security=tokens.BY_TOKEN_OR_KEY
+)
+api.before_request(tokens.callers(read=Scope.credits_read, write=Scope.credits_write))
 
 EMPTY = Balance(available=0, held=0, debt=0)
 
 
-class UsageView(BaseModel):
+class WalletUsageView(BaseModel):
     bought: int
     granted: int = Field(description="Credits that were given and not sold: sign-up, allowances, promotions.")
     spent: int
@@ -46,7 +49,7 @@ class WalletView(BaseModel):
     debt: int = Field(description="Credits that refunds took back after they were spent; the next ones pay it first.")
     low: bool = Field(description="Whether `available` is below `low_balance`.")
     low_balance: int | None
-    usage: UsageView
+    usage: WalletUsageView
     expiring: list[ExpiringView] = Field(description="What expires soon, soonest first.")
     resets_at: str | None = Field(description="When the next allowance comes.")
 

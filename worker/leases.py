@@ -21,6 +21,8 @@ from config import Settings
 from models import jobs
 from models.database import readings, sessions
 from models.jobs import Claim, Status
+from models.pictures import Picture
+from worker import pictures
 from worker.ai.provider import Canceled
 
 log = structlog.get_logger(__name__)
@@ -37,6 +39,7 @@ class Lease:
         self.timeout = timeout
         self.started = time.monotonic()
         self.request_id = claim.provider_request_id
+        self._picture: Picture | None = None
         self._stopped = threading.Event()
 
     @property
@@ -54,6 +57,12 @@ class Lease:
     @property
     def attempt(self) -> int:
         return self.claim.attempt
+
+    def picture(self) -> Picture:
+        """The picture that the job begins with, fetched on the first call."""
+        if self._picture is None:
+            self._picture = pictures.of_job(self.job_id, self.input, seconds=self.timeout)
+        return self._picture
 
     def began(self, request_id: str) -> None:
         """Store the provider's own id at once, so that a later attempt resumes it."""

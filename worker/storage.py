@@ -1,13 +1,17 @@
 """Storage: where artefacts live. `STORAGE_URL` says which; a folder shared by web and workers is what there is.
 
 A key is written once and never changed: it carries the attempt, so a stale attempt cannot overwrite the result of the
-one that counts.
+one that counts. Keys are paths: `<job>/<attempt>/<n>` is what a job made, `uploads/<user>/<upload>` what a user
+brought along.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +27,18 @@ class Storage(Protocol):
 
     def path(self, key: str) -> Path:
         """The file to read. Raises `FileNotFoundError`."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Delete the file. One that is not there has been deleted already."""
+        ...
+
+    def delete_all(self, prefix: str) -> None:
+        """Delete every file whose key begins with `prefix` and a slash, such as all that one job made."""
+        ...
+
+    def older_than(self, prefix: str, *, seconds: float) -> Iterator[str]:
+        """The keys under `prefix` and a slash that were written at least so many seconds ago."""
         ...
 
 
@@ -48,10 +64,32 @@ class Folder:
             raise FileNotFoundError(key)
         return target
 
+    def delete(self, key: str) -> None:
+        # Empty folders stay: taking one away could take it from under somebody who is about to write there.
+        self._inside(key).unlink(missing_ok=True)
+
+    def delete_all(self, prefix: str) -> None:
+        shutil.rmtree(self._inside(prefix), ignore_errors=True)
+        if self._inside(prefix).exists():
+            # Somebody wrote there meanwhile, or may not be deleted: the second time says which.
+            shutil.rmtree(self._inside(prefix))
+
+    def older_than(self, prefix: str, *, seconds: float) -> Iterator[str]:
+        limit = time.time() - seconds
+        for folder, _, names in os.walk(self._inside(prefix)):
+            for name in names:
+                file = Path(folder, name)
+                try:
+                    written = file.stat().st_mtime
+                except FileNotFoundError:
+                    continue
+                if written <= limit:
+                    yield file.relative_to(self._root).as_posix()
+
     def _inside(self, key: str) -> Path:
         target = (self._root / key).resolve()
-        if not target.is_relative_to(self._root):
-            raise ValueError(f"{key!r} is outside the storage folder")
+        if target == self._root or not target.is_relative_to(self._root):
+            raise ValueError(f"{key!r} is not inside the storage folder")
         return target
 
 

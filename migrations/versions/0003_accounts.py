@@ -1,4 +1,4 @@
-"""Accounts: log-ins, one-time tokens, API keys, mailboxes, e-mails, uploads, tries, the audit log.
+"""Accounts: log-ins, one-time tokens, API keys, mailboxes, e-mails, uploads, tries, the audit log; low balances.
 
 From here on an address belongs to the account that verified it, and several may name it; a closed account has none.
 
@@ -56,6 +56,18 @@ def word(name: str, *words: str) -> sa.Enum:
     return sa.Enum(*words, name=name, native_enum=False, create_constraint=True, length=32)
 
 
+def _topics(*topics: str) -> None:
+    """Let notices be about these and no others."""
+    condition = f"topic IN ({', '.join(repr(topic) for topic in topics)})"
+    if op.get_bind().dialect.name == "postgresql":
+        op.drop_constraint(op.f("ck_notices_topic"), "notices", type_="check")
+        op.create_check_constraint(op.f("ck_notices_topic"), "notices", condition)
+        return
+    # The copy that SQLite makes of the table has no CHECK but the one that is named here.
+    with op.batch_alter_table("notices") as notices:
+        notices.create_check_constraint(op.f("ck_notices_topic"), condition)
+
+
 def upgrade() -> None:
     dialect = op.get_bind().dialect.name
     clock = sa.text(CLOCK[dialect])
@@ -88,7 +100,7 @@ def upgrade() -> None:
         sa.Column("started_at", MOMENT, nullable=False),
         sa.Column("ends_at", MOMENT, nullable=False),
         sa.Column("tried", sa.Integer(), nullable=False),
-        sa.CheckConstraint("tried > 0", name=op.f("ck_try_windows_tried_positive")),
+        sa.CheckConstraint("tried >= 0", name=op.f("ck_try_windows_tried_not_negative")),
         sa.PrimaryKeyConstraint("subject_hash", "name", name=op.f("pk_try_windows")),
     )
     op.create_index("ix_try_windows_ends_at", "try_windows", ["ends_at"], unique=False)
@@ -140,6 +152,22 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'queued'"),
     )
     op.create_index("ix_emails_user_id_id", "emails", ["user_id", "id"], unique=False)
+    op.create_table(
+        "low_balances",
+        sa.Column("wallet_id", BIG, autoincrement=False, nullable=False),
+        sa.Column("seen_at", MOMENT, server_default=clock, nullable=False),
+        sa.ForeignKeyConstraint(["wallet_id"], ["wallets.id"], name=op.f("fk_low_balances_wallet_id_wallets")),
+        sa.PrimaryKeyConstraint("wallet_id", name=op.f("pk_low_balances")),
+    )
+    op.create_table(
+        "low_balance_walks",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("transfer_id", BIG, nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_low_balance_walks_only_one")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_low_balance_walks")),
+    )
+    # What moved before there was this walk is not told now.
+    op.execute("INSERT INTO low_balance_walks (id, transfer_id) SELECT 1, COALESCE(MAX(id), 0) FROM transfers")
     op.create_table(
         "logins",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -199,6 +227,8 @@ def upgrade() -> None:
     for statement in APPEND_ONLY[dialect]:
         op.execute(statement)
 
+    _topics("credits_expiring", "low_balance")
+
     # What was a family of refresh tokens is a log-in now.
     op.execute("INSERT INTO logins (id, user_id) SELECT DISTINCT family_id, user_id FROM refresh_tokens")
     op.drop_index("ix_refresh_tokens_family_id", "refresh_tokens")
@@ -232,7 +262,11 @@ def upgrade() -> None:
             "closed_at IS NULL OR COALESCE(email, password_hash, name) IS NULL",
         )
     verified = sa.text("verified_at IS NOT NULL")
-    op.create_index("ix_users_email", "users", ["email"])
+    op.create_index("ix_users_email", "users", ["email"], postgresql_ops={"email": "varchar_pattern_ops"})
+    admins = sa.text("role = 'admin'")
+    op.create_index("ix_users_id_admin", "users", ["id"], postgresql_where=admins, sqlite_where=admins)
+    closing = sa.text("closing_at IS NOT NULL AND closed_at IS NULL")
+    op.create_index("ix_users_closing_at", "users", ["closing_at"], postgresql_where=closing, sqlite_where=closing)
     op.create_index(
         "uq_users_email_verified", "users", ["email"], unique=True, postgresql_where=verified, sqlite_where=verified
     )
@@ -245,6 +279,8 @@ def downgrade() -> None:
         for constraint in ("ck_users_erased", "ck_users_reachable", "ck_users_role"):
             users.drop_constraint(op.f(constraint), type_="check")
         users.drop_index("uq_users_email_verified")
+        users.drop_index("ix_users_closing_at")
+        users.drop_index("ix_users_id_admin")
         users.drop_index("ix_users_email")
         for column in ("name", "notices_by_mail", "role", "suspended_at", "closing_at", "closed_at"):
             users.drop_column(column)
@@ -261,10 +297,14 @@ def downgrade() -> None:
         tokens.create_foreign_key("fk_refresh_tokens_user_id_users", "users", ["user_id"], ["id"])
     op.create_index("ix_refresh_tokens_family_id", "refresh_tokens", ["family_id"])
     op.create_index("ix_refresh_tokens_user_id", "refresh_tokens", ["user_id"])
+    op.execute("DELETE FROM notices WHERE topic = 'low_balance'")
+    _topics("credits_expiring")
     for table in (
         "uploads",
         "one_time_tokens",
         "logins",
+        "low_balance_walks",
+        "low_balances",
         "emails",
         "api_keys",
         "try_windows",

@@ -97,7 +97,7 @@ class Action(Document):
 
 
 class SignupGrant(Document):
-    """Credits every new user gets, once; `expires_days` after sign-up they expire, if given."""
+    """Credits every new user gets, once; they expire `expires_days` after they were given, if told."""
 
     title: str = "Sign-up credits"
     wallet: Name

@@ -4,11 +4,12 @@
     queued → canceled | expired          running → canceling → canceled
 
 `orders.py` checks and prices a request, `submission.py` accepts it, `runs.py` claims, keeps and finishes it,
-`cancellation.py` stops it, `rescue.py` catches what fell, `snapshots.py` shows it. `express.py` is the fast way
-through the first two on PostgreSQL.
+`cancellation.py` stops it, `rescue.py` catches what fell, `snapshots.py` shows it, `needs.py` says what it must
+still find, `erasure.py` forgets what it was about. `express.py` is the fast way through the first two on PostgreSQL.
 """
 
-from models.jobs.cancellation import request_cancel
+from models.jobs.cancellation import cancel_waiting, request_cancel
+from models.jobs.erasure import erase, to_erase
 from models.jobs.orders import LONGEST_WAIT_SECONDS, Order, order
 from models.jobs.rescue import PAGE, expire_waiting, rescue_silent, waiting, wake_again
 from models.jobs.runs import (
@@ -24,7 +25,7 @@ from models.jobs.runs import (
     provider_began,
     retry,
 )
-from models.jobs.snapshots import MOST_PER_PAGE, Snapshot, get, page, read
+from models.jobs.snapshots import MOST_PER_PAGE, Snapshot, counts, get, page, read
 from models.jobs.submission import Submission, submit, submit_at_once, submit_step_by_step
 from models.jobs.tables import FINAL, LIVE, Job, JobSlots, Queue, Status
 from models.jobs.wakeups import RUN_TASK
@@ -46,10 +47,13 @@ __all__ = [
     "Status",
     "Submission",
     "cancel",
+    "cancel_waiting",
     "canceling",
     "claim",
     "complete",
     "complete_at_once",
+    "counts",
+    "erase",
     "expire_waiting",
     "extend",
     "fail",
@@ -64,6 +68,7 @@ __all__ = [
     "submit",
     "submit_at_once",
     "submit_step_by_step",
+    "to_erase",
     "waiting",
     "wake_again",
 ]

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from models.errors import NotCancelable, NotFound
 from models.jobs.runs import end
 from models.jobs.snapshots import Snapshot, get
-from models.jobs.tables import Job, Status
+from models.jobs.tables import LIVE, Job, Status
+
+
+def cancel_waiting(session: Session, *, user_id: UUID) -> int:
+    """Cancel all of a user's jobs that nobody has begun, with a full refund, and return how many jobs are left to run.
+
+    Locks the jobs, but for those that somebody else is busy with, then as `end` does.
+    """
+    waiting = select(Job.id).where(Job.user_id == user_id, Job.status == Status.queued).order_by(Job.id)
+    for job_id in session.scalars(waiting.with_for_update(skip_locked=True, key_share=True)).all():
+        end(session, job_id, Status.canceled, charge=0, token=None)
+    live = select(func.count()).where(Job.user_id == user_id, Job.status.in_(LIVE))
+    return session.execute(live).scalar_one()
 
 
 def request_cancel(session: Session, *, user_id: UUID, job_id: UUID) -> Snapshot:

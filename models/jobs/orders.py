@@ -42,6 +42,12 @@ class Order:
     idempotency_key: str | None
     digest: str
 
+    @property
+    def upload_id(self) -> UUID | None:
+        """The upload that the job begins with, if it does with one."""
+        named = self.input.get("upload")
+        return UUID(named) if named else None
+
 
 def order(
     catalog: Catalog,

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, bindparam, select
+from sqlalchemy import Select, Uuid, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from models.database import Prepared
+from models.database import DAY_SECONDS, Prepared, now
 from models.errors import Fault, InvalidInput, NotFound
 from models.jobs.orders import Order
 from models.jobs.tables import FINAL, Job, Status
@@ -124,3 +124,10 @@ def page(
     rows = session.execute(query.order_by(Job.id.desc()).limit(limit + 1)).all()
     jobs = [Snapshot(*row) for row in rows[:limit]]
     return jobs, jobs[-1].id if len(rows) > limit else None
+
+
+def counts(session: Session, *, user_id: UUID, days: int) -> dict[Status, int]:
+    """How many jobs of the last so many days a user has, by status. Locks nothing."""
+    recent = Job.user_id == user_id, Job.created_at > now(-days * DAY_SECONDS)
+    rows = session.execute(select(Job.status, func.count()).where(*recent).group_by(Job.status).order_by(Job.status))
+    return {status: int(number) for status, number in rows}

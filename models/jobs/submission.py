@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import insert, literal, select, update
 from sqlalchemy.orm import Session
 
-from models import ledger, outbox, plans, rates
+from models import ledger, outbox, plans, rates, uploads
 from models.database import Sender, insert_into, is_postgresql, now
 from models.errors import IdempotencyKeyReused, NotFound, TooManyJobs
 from models.jobs import express
@@ -35,14 +35,19 @@ def submit(session: Session, order: Order) -> Submission:
 
     Allowances that are due are granted first. Locks the user's slots, then the wallet, then its lots. The same
     idempotency key with the same request returns the first job. Raises `IdempotencyKeyReused` when the request differs,
-    `TooManyJobs`, `FairUseExceeded`, or `InsufficientCredits`.
+    `InvalidInput` when it names an upload that is not good, `TooManyJobs`, `FairUseExceeded`, or `InsufficientCredits`.
     """
     return submit_at_once(session, order) or submit_step_by_step(session, order)
 
 
 def submit_at_once(session: Sender, order: Order) -> Submission | None:
-    """`submit` in one statement, if it is a usual order on PostgreSQL; None, and no trace, for any other."""
-    accepted = express.submit(session, order) if is_postgresql(session) else None
+    """`submit` in one statement, if it is a usual order on PostgreSQL; None, and no trace, for any other.
+
+    An order that names an upload takes one reading more, beforehand: see `uploads.GRACE_SECONDS`.
+    """
+    if not is_postgresql(session) or not uploads.is_good(session, user_id=order.user_id, upload_id=order.upload_id):
+        return None
+    accepted = express.submit(session, order)
     return Submission(accepted, replayed=False) if accepted else None
 
 
@@ -52,6 +57,7 @@ def submit_step_by_step(session: Session, order: Order) -> Submission:
     earlier = _submitted_before(session, order)
     if earlier is not None:
         return Submission(earlier, replayed=True)
+    uploads.require(session, user_id=order.user_id, upload_id=order.upload_id)
     if taken >= order.concurrent_jobs:
         raise TooManyJobs(
             f"You have {taken} unfinished jobs; {order.concurrent_jobs} at once are allowed.",

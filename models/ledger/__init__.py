@@ -15,9 +15,9 @@ taken wallet first, then its lots; a job's row, where one is involved, before bo
 
 from models.ledger.batches import grant_page
 from models.ledger.clawbacks import clawback, restore
-from models.ledger.expiry import expire, reset_next, wallets_due
+from models.ledger.expiry import expire, forfeit, reset_next, wallets_due
 from models.ledger.moves import Outcome, grant, hold, release, settle, spend
-from models.ledger.statistics import Expiring, Overview, Usage, overviews
+from models.ledger.statistics import Expiring, Overview, Usage, expiring, overviews
 from models.ledger.tables import (
     LASTING,
     MOST_CREDITS,
@@ -57,6 +57,8 @@ __all__ = [
     "balances",
     "clawback",
     "expire",
+    "expiring",
+    "forfeit",
     "grant",
     "grant_page",
     "granted_under",

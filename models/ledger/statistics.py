@@ -56,13 +56,26 @@ def overviews(session: Session, *, user_id: UUID, notice_days: Mapping[str, int]
     `notice_days` is by kind; of a kind that it lacks no lots are told. Locks nothing.
     """
     usages = dict(_usages(session, user_id))
-    expiring: dict[str, list[Expiring]] = {}
-    for kind, lot in _expiring(session, user_id, notice_days):
-        expiring.setdefault(kind, []).append(lot)
+    near = expiring(session, user_id=user_id, notice_days=notice_days)
     rows = session.execute(select(Wallet.kind, Wallet.reset_at).where(Wallet.user_id == user_id).order_by(Wallet.kind))
-    return {
-        kind: Overview(usages.get(kind, Usage()), tuple(expiring.get(kind, ())), resets_at) for kind, resets_at in rows
-    }
+    return {kind: Overview(usages.get(kind, Usage()), tuple(near.get(kind, ())), resets_at) for kind, resets_at in rows}
+
+
+def expiring(session: Session, *, user_id: UUID, notice_days: Mapping[str, int]) -> dict[str, list[Expiring]]:
+    """The user's lots that expire within `notice_days`, by kind of wallet, soonest first. Locks nothing."""
+    near: list[Any] = [
+        and_(Wallet.kind == kind, Lot.expires_at <= now(days * DAY_SECONDS)) for kind, days in notice_days.items()
+    ]
+    rows: Iterable[Any] = session.execute(
+        select(Wallet.kind, Lot.available, Lot.expires_at, Lot.source)
+        .join(Lot, Lot.wallet_id == Wallet.id)
+        .where(Wallet.user_id == user_id, Lot.usable, Lot.expires_at > now(), or_(false(), *near))
+        .order_by(Lot.expires_at, Lot.id)
+    )
+    found: dict[str, list[Expiring]] = {}
+    for kind, amount, expires_at, source in rows:
+        found.setdefault(kind, []).append(Expiring(amount, expires_at, source))
+    return found
 
 
 def _usages(session: Session, user_id: UUID) -> Iterator[tuple[str, Usage]]:
@@ -90,17 +103,3 @@ def _usages(session: Session, user_id: UUID) -> Iterator[tuple[str, Usage]]:
     )
     for kind, *sums in rows:
         yield kind, Usage(*(int(total) for total in sums))
-
-
-def _expiring(session: Session, user_id: UUID, notice_days: Mapping[str, int]) -> Iterator[tuple[str, Expiring]]:
-    near: list[Any] = [
-        and_(Wallet.kind == kind, Lot.expires_at <= now(days * DAY_SECONDS)) for kind, days in notice_days.items()
-    ]
-    rows: Iterable[Any] = session.execute(
-        select(Wallet.kind, Lot.available, Lot.expires_at, Lot.source)
-        .join(Lot, Lot.wallet_id == Wallet.id)
-        .where(Wallet.user_id == user_id, Lot.usable, Lot.expires_at > now(), or_(false(), *near))
-        .order_by(Lot.expires_at, Lot.id)
-    )
-    for kind, amount, expires_at, source in rows:
-        yield kind, Expiring(amount, expires_at, source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -49,14 +49,14 @@ def wallet_ids(session: Session, *, user_id: UUID) -> dict[str, int]:
     return {row.kind: row.id for row in rows}
 
 
-def lock_wallets(session: Session, *, user_id: UUID) -> dict[int, str]:
-    """Lock all of a user's wallets, in the order of their ids, and return their kinds by id.
+def lock_wallets(session: Session, *, user_id: UUID, also: Collection[int] = ()) -> dict[int, str]:
+    """Lock all of a user's wallets and these of others, in the order of their ids, and return their kinds by id.
 
     For whoever will change several of them, or finds out on the way which.
     """
     rows = session.execute(
         select(Wallet.id, Wallet.kind)
-        .where(Wallet.user_id == user_id)
+        .where(or_(Wallet.user_id == user_id, Wallet.id.in_(also)) if also else Wallet.user_id == user_id)
         .order_by(Wallet.id)
         .with_for_update(key_share=True)
     )

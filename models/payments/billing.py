@@ -219,6 +219,7 @@ def _match_status(session: Session, row: BilledSubscription) -> None:
         emails.stage(
             session, key=f"trial:{row.id}:{trial_ends:%Y%m%d}", template="trial_ending", user_id=row.user_id,
             title=terms_of(session, row).title, ends_at=trial_ends.isoformat(),
+            price=terms_of(session, row).prices[row.billing].model_dump(),
         )  # fmt: skip
 
 

@@ -38,8 +38,8 @@ def follow_invoice(session: Session, fact: InvoiceFact) -> bool:
     elif fact.status is InvoiceStatus.open and fact.attempts:
         emails.stage(
             session, key=f"invoice:{fact.id}:failed:{fact.attempts}", template="payment_failed", user_id=user_id,
-            title=_title(fact), amount=fact.due, currency=fact.currency, url=fact.page_url, reference=fact.id,
-            again_at=fact.next_attempt_at.isoformat() if fact.next_attempt_at else None,
+            title=_title(session, fact), price={"amount": fact.due, "currency": fact.currency},
+            retry_at=fact.next_attempt_at.isoformat() if fact.next_attempt_at else None,
         )  # fmt: skip
     return True
 
@@ -62,7 +62,7 @@ def _received(session: Session, fact: InvoiceFact, user_id: UUID) -> bool:
     """Write down the money of a paid invoice, and say whether it is news. None was needed for a trial."""
     if fact.paid == 0:
         return False
-    title = _title(fact)
+    title = _title(session, fact)
     statement = insert_into(session, Payment).values(
         id=new_id(), user_id=user_id, invoice_id=fact.id, gateway_id=fact.intent_id or fact.id,
         charge_id=fact.charge_id, title=title, amount=fact.paid, refunded=0, currency=fact.currency,
@@ -73,7 +73,8 @@ def _received(session: Session, fact: InvoiceFact, user_id: UUID) -> bool:
         return False
     emails.stage(
         session, key=f"receipt:{fact.id}", template="renewal" if fact.reason == RENEWAL else "receipt",
-        user_id=user_id, title=title, amount=fact.paid, currency=fact.currency, url=fact.page_url, reference=fact.id,
+        user_id=user_id, title=title, price={"amount": fact.paid, "currency": fact.currency},
+        reference=fact.number or fact.id,
     )  # fmt: skip
     return True
 
@@ -102,6 +103,8 @@ def _is_proration(fact: InvoiceFact) -> bool:
     return bool(fact.lines) and all(line.proration for line in fact.lines)
 
 
-def _title(fact: InvoiceFact) -> str:
+def _title(session: Session, fact: InvoiceFact) -> str:
+    """The title of the plan that an invoice is for."""
     named = next((line.plan for line in fact.lines if line.plan and line.amount >= 0), None)
-    return named.replace("_", " ").capitalize() if named else "Subscription"
+    sold = catalog.current(session).plans.get(named or "")
+    return sold.title if sold else "Subscription"

@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import case, select, update
 from sqlalchemy.orm import Session
 
-from models import emails, packs
+from models import packs
+from models.catalog import Money
 from models.database import insert_into, new_id, now
 from models.payments import checkouts
 from models.payments.facts import IntentFact, IntentStatus, PageFact, PageStatus
@@ -76,17 +77,14 @@ def _fulfil(
         return
     sold = checkouts.sold_pack(checkout)
     lots = packs.give(
-        session, user_id=checkout.user_id, pack=checkout.pack or "", sold=sold, ref=f"payment:{gateway_id}"
-    )
+        session, user_id=checkout.user_id, pack=checkout.pack or "", sold=sold, ref=f"payment:{gateway_id}",
+        reference=gateway_id, paid=Money(amount=amount, currency=currency),
+    )  # fmt: skip
     session.execute(
         insert_into(session, PaymentLot)
         .values([{"payment_id": payment_id, "lot_id": lot_id} for lot_id in lots])
         .on_conflict_do_nothing()
     )
-    emails.stage(
-        session, key=f"receipt:{gateway_id}", template="receipt", user_id=checkout.user_id, title=sold.title,
-        amount=amount, currency=currency, credits=packs.contents(sold), reference=gateway_id,
-    )  # fmt: skip
 
 
 def _received(

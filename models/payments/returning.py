@@ -7,6 +7,7 @@ the payment: refunds in parts add up to the whole, whatever the rounding. What w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_, select, update
 from sqlalchemy.orm import Session
@@ -38,7 +39,7 @@ def follow_refund(session: Session, fact: RefundFact) -> bool:
         _set_refunded(session, payment)
         emails.stage(
             session, key=f"refund:{fact.id}", template="refund", user_id=payment.user_id, title=payment.title,
-            amount=fact.amount, currency=fact.currency, reference=fact.id,
+            price=_price(fact), reference=fact.id,
         )  # fmt: skip
     elif fact.status in (RefundStatus.failed, RefundStatus.canceled) and answered and not restored:
         _give_again(session, f"refund:{fact.id}")
@@ -66,16 +67,20 @@ def follow_dispute(session: Session, fact: DisputeFact) -> bool:
         _stamp(session, Dispute, fact.id, Dispute.answered_at.key)
         emails.stage(
             session, key=f"dispute:{fact.id}", template="dispute_opened", user_id=payment.user_id,
-            title=payment.title, amount=fact.amount, currency=fact.currency, reference=fact.id,
+            title=payment.title, price=_price(fact), reference=fact.id,
         )  # fmt: skip
     elif fact.status is DisputeStatus.won and answered and not restored:
         _give_again(session, f"dispute:{fact.id}")
         _stamp(session, Dispute, fact.id, Dispute.restored_at.key)
         emails.stage(
             session, key=f"dispute:{fact.id}:won", template="dispute_won", user_id=payment.user_id,
-            title=payment.title, amount=fact.amount, currency=fact.currency, reference=fact.id,
+            title=payment.title, price=_price(fact), reference=fact.id,
         )  # fmt: skip
     return True
+
+
+def _price(fact: RefundFact | DisputeFact) -> dict[str, Any]:
+    return {"amount": fact.amount, "currency": fact.currency}
 
 
 def _payment_of(session: Session, intent_id: str | None, charge_id: str | None) -> Payment | None:

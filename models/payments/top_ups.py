@@ -172,5 +172,5 @@ def _rest(session: Session, mine: TopUp, checkout: Checkout) -> None:
     session.refresh(mine)
     emails.stage(
         session, key=f"top-up:{checkout.id}", template="payment_failed", user_id=mine.user_id,
-        title=checkout.terms["title"], amount=checkout.amount, currency=checkout.currency, reference=str(checkout.id),
+        title=checkout.terms["title"], price={"amount": checkout.amount, "currency": checkout.currency},
     )  # fmt: skip

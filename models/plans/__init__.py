@@ -11,7 +11,7 @@ from models.plans.batches import grant_all_due, grant_batch, users_to_reset
 from models.plans.entitlements import NOTHING, Entitlements, Held, entitlements, read_entitlements
 from models.plans.paid import end_paid, is_open, let_end_at, pay_until, take_up
 from models.plans.periods import Window, months_after, window
-from models.plans.subscribing import end_overdue, overdue, plan_at_signup, subscribe, unsubscribe
+from models.plans.subscribing import end_overdue, leave, overdue, plan_at_signup, subscribe, unsubscribe
 from models.plans.tables import Origin, Subscription
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "grant_due",
     "grant_late",
     "is_open",
+    "leave",
     "let_end_at",
     "months_after",
     "overdue",

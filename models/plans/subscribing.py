@@ -84,6 +84,16 @@ def unsubscribe(session: Session, *, user_id: UUID) -> None:
         allowances.begin(session, user_id=user_id)
 
 
+def leave(session: Session, *, user_id: UUID) -> None:
+    """End the plan a user has, with no other in its place: the user is going. Again changes nothing.
+
+    Locks the user, then the wallets, which nothing is granted to any more.
+    """
+    users.lock(session, user_id)
+    _end_open(session, user_id)
+    allowances.begin(session, user_id=user_id)
+
+
 def overdue(session: Session, *, limit: int) -> Sequence[UUID]:
     """Users whose plan is past its end, a page of up to `limit`. Locks nothing."""
     return session.scalars(

@@ -52,8 +52,8 @@ def test_tokens_cannot_be_used_for_each_other(client: FlaskClient, caller: Calle
 
 def _forged(**changes: Any) -> str:
     claims = {
-        "sub": str(uuid4()), "type": "access", "iss": "coinop", "jti": str(uuid4()), "fresh": False,
-        "iat": int(time.time()), "nbf": int(time.time()), "exp": int(time.time()) + 900, **changes,
+        "sub": str(uuid4()), "type": "access", "iss": "coinop", "jti": str(uuid4()), "login": str(uuid4()),
+        "fresh": False, "iat": int(time.time()), "nbf": int(time.time()), "exp": int(time.time()) + 900, **changes,
     }  # fmt: skip
     key = changes.pop("key", settings().jwt_secret_key.get_secret_value())
     claims.pop("key", None)
@@ -70,6 +70,7 @@ def _forged(**changes: Any) -> str:
         pytest.param(lambda: _forged(exp=int(time.time()) - 1), id="expired"),
         pytest.param(lambda: _forged(key="some other key that is long enough"), id="other key"),
         pytest.param(lambda: _forged(iss="somebody"), id="other issuer"),
+        pytest.param(lambda: _forged(login=None), id="of no log-in"),
         pytest.param(lambda: jwt.encode({"sub": "x"}, "", algorithm="none"), id="unsigned"),
     ],
 )

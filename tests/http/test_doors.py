@@ -60,7 +60,7 @@ def test_every_call_is_in_the_document(client: FlaskClient) -> None:
 def _token_of_nobody() -> str:
     now = int(time.time())
     claims = {
-        "sub": str(uuid4()), "type": "access", "iss": "coinop", "jti": str(uuid4()), "fresh": False,
-        "iat": now, "nbf": now, "exp": now + 900,
+        "sub": str(uuid4()), "type": "access", "iss": "coinop", "jti": str(uuid4()), "login": str(uuid4()),
+        "fresh": False, "iat": now, "nbf": now, "exp": now + 900,
     }  # fmt: skip
     return jwt.encode(claims, settings().jwt_secret_key.get_secret_value(), algorithm="HS256")

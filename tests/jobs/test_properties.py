@@ -19,6 +19,7 @@ from models.errors import IdempotencyKeyReused, InsufficientCredits, NotCancelab
 from models.jobs import Claim, Job, JobSlots, Queue
 from models.ledger import Lot, Source, Wallet
 from models.outbox import Outbox
+from tests.audits import prove
 from tests.jobs.pure import AT_ONCE, CANCEL_PERCENT, Life, PureJobs
 from tests.jobs.work import OUTPUTS, USAGE, an_order
 from tests.ledger import sequences
@@ -31,8 +32,6 @@ people = st.integers(0, 1)
 
 class JobMachine(RuleBasedStateMachine):
     """The product and the rules in `pure.py` live through the same things and must agree after each of them."""
-
-    audit: sequences.QuickAudit
 
     lives = Bundle[Life]("lives")
     claims = Bundle[tuple[Life, Claim]]("claims")
@@ -193,8 +192,8 @@ class JobMachine(RuleBasedStateMachine):
 
     @invariant()
     def everything_is_what_the_rules_say(self) -> None:
+        prove(audit)
         with sessions() as session:
-            self.audit.check(session)
             rows = {row.id: tuple(row) for row in session.execute(JOBS)}
             assert rows == {life.id: life.row() for life in self.pure.lives}
             assert all(life.endings == (0 if life.live else 1) for life in self.pure.lives)
@@ -218,5 +217,4 @@ MESSAGES = select(func.count()).select_from(Outbox)
 
 @pytest.mark.timeout(3600)
 def test_no_sequence_of_events_gives_a_job_two_outcomes_or_none(database: str) -> None:
-    JobMachine.audit = sequences.QuickAudit(audit)
     sequences.run(JobMachine)

@@ -14,6 +14,7 @@ from models import ledger
 from models.database import is_postgresql, moment, sessions
 from models.ledger import Account, Clawback, Lot, Reason, Source, Transfer, Wallet
 from models.ledger.audit import findings
+from tests.audits import prove
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,8 +55,7 @@ def once(verb: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.
     """Call a verb in a transaction of its own, then prove that the books still balance."""
     with sessions() as session:
         result = verb(session, *args, **kwargs)
-    with sessions() as session:
-        assert list(findings(session)) == []
+    prove(findings)
     return result
 
 

@@ -8,15 +8,13 @@ rules are there for must have come up.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
-from sqlalchemy import event, text
-from sqlalchemy.orm import Session
+from sqlalchemy import text
 
-from models.database import engine, is_postgresql, sessions
+from models.database import is_postgresql, sessions
 
 ASKED_FOR = os.environ.get("COINOP_SEQUENCES")
 SEQUENCES = int(ASKED_FOR or 40)
@@ -39,8 +37,6 @@ MOMENTS = {
 
 def run(machine: type[RuleBasedStateMachine]) -> None:
     """Try sequences of the machine's rules until one fails, and show the shortest that does."""
-    if engine().dialect.name == "sqlite":
-        event.listen(engine(), "connect", _without_waiting_for_the_disk)
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -89,38 +85,3 @@ def pass_time(hours: int) -> None:
                 else:
                     earlier = f"strftime('%Y-%m-%d %H:%M:%f000', {column}, '-{hours} hours')"
                 session.execute(text(f"UPDATE {table} SET {column} = {earlier} WHERE {column} IS NOT NULL"))
-
-
-class QuickAudit:
-    """The audit's own queries, recorded once and then asked without being built again each time.
-
-    Every query of the audit returns what does not fit, so no row at all is the proof. It answers in a fifth of the
-    time, which is what makes an audit after each of ten thousand steps affordable.
-    """
-
-    def __init__(self, findings: Callable[[Session], Iterable[str]]) -> None:
-        self._findings = findings
-        self._queries: list[tuple[str, Any]] = []
-        event.listen(engine(), "before_cursor_execute", self._note)
-        try:
-            with sessions() as session:
-                assert list(findings(session)) == []
-        finally:
-            event.remove(engine(), "before_cursor_execute", self._note)
-        assert self._queries
-
-    def _note(self, _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith("SELECT"):
-            self._queries.append((statement, parameters))
-
-    def check(self, session: Session) -> None:
-        """Fail, naming every finding, unless the books are in order."""
-        connection = session.connection()
-        for statement, parameters in self._queries:
-            if connection.exec_driver_sql(statement, parameters).first() is not None:
-                raise AssertionError(list(self._findings(session)))
-
-
-def _without_waiting_for_the_disk(connection: Any, _record: Any) -> None:
-    # What a power cut would lose does not matter here.
-    connection.execute("PRAGMA synchronous=OFF")

@@ -6,9 +6,13 @@ there ask for the right refusal: an `IntegrityError` out of the database is not 
 
 from __future__ import annotations
 
+from tests.mutants.accounts import ACCOUNTS
+from tests.mutants.auth import GETTING_IN
+from tests.mutants.mail import MAIL
 from tests.mutants.mutant import Mutant
 from tests.mutants.offers import OFFERS
 from tests.mutants.plans import PLANS
+from tests.mutants.uploads import BROUGHT_ALONG
 
 TRANSFERS, MOVES, CLAWBACKS = (f"models/ledger/{name}.py" for name in ("transfers", "moves", "clawbacks"))
 RUNS, SUBMISSION, RESCUE = (f"models/jobs/{name}.py" for name in ("runs", "submission", "rescue"))
@@ -250,4 +254,4 @@ DATABASE = [
     ),
 ]  # fmt: skip
 
-MUTANTS = [*BALANCES, *ONCE, *LIFE, *EXPRESS, *DATABASE, *OFFERS, *PLANS]
+MUTANTS = [*BALANCES, *ONCE, *LIFE, *EXPRESS, *DATABASE, *OFFERS, *PLANS, *GETTING_IN, *ACCOUNTS, *MAIL, *BROUGHT_ALONG]

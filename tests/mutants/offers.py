@@ -47,12 +47,13 @@ OFFERS = [
         "a referral is rewarded once", REFERRALS, ", Referral.rewarded_at.is_(None))", ")", OF_REFERRALS,
     ),
     Mutant(
-        "a referrer is rewarded up to the cap", REFERRALS, "    if times < terms.cap:\n", "    if True:\n",
+        "a referrer is rewarded up to the cap", REFERRALS, "    if is_there and times < terms.cap:\n",
+        "    if is_there:\n",
         OF_REFERRALS,
     ),
     Mutant(
         "…also when many are rewarded at once", REFERRALS,
-        "    session.execute(code.with_for_update(key_share=True))\n", "", OF_RACES,
+        "session.scalar(code.with_for_update(key_share=True))", "session.scalar(code)", OF_RACES,
     ),
     Mutant(
         "a reward comes for what the terms say", REFERRALS, "terms is None or terms.on != on", "terms is None",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
-PRICES, QUOTES, RATES, SPENDS = (f"models/{name}.py" for name in ("prices", "quotes", "rates", "spends"))
+PRICES, QUOTES, WINDOWS, SPENDS = (f"models/{name}.py" for name in ("prices", "quotes", "windows", "spends"))
 ALLOWANCES, SUBSCRIBING, ENTITLEMENTS, PERIODS, BATCHES = (
     f"models/plans/{name}.py" for name in ("allowances", "subscribing", "entitlements", "periods", "batches")
 )
@@ -49,8 +49,8 @@ PLANS = [
         "a job is counted as fair use", SUBMISSION, "    if order.fair_use:\n", "    if False:\n", OF_UNLIMITED,
     ),
     Mutant("spends have a rate", SPENDS, "name=RATE_NAME, rate=", "name=str(made.id), rate=", OF_SPENDS),
-    Mutant("a rate ends", RATES, "where=over | (RateWindow.used < rate.uses),", "where=None,", OF_UNLIMITED),
-    Mutant("a window passes", RATES, "where=over | (", "where=(", OF_UNLIMITED),
+    Mutant("a rate ends", WINDOWS, "where=over | (counter < most),", "where=None,", OF_UNLIMITED),
+    Mutant("a window passes", WINDOWS, "where=over | (", "where=(", OF_UNLIMITED),
     Mutant(
         "what is due is granted before a job holds", SUBMISSION,
         "    plans.grant_due(session, user_id=order.user_id)\n", "", OF_ALLOWANCES,

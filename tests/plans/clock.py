@@ -8,41 +8,34 @@ PostgreSQL fills in by itself (`created_at`) keeps the real time.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import psycopg
 import pytest
-from sqlalchemy import event
+from sqlalchemy import text
 
 from models import database as db
 from models.database import moment, sessions
-
-SCHEMA = """
-CREATE SCHEMA clock;
-CREATE TABLE clock.shift (by interval NOT NULL);
-INSERT INTO clock.shift VALUES ('0');
-CREATE FUNCTION clock.now() RETURNS timestamptz LANGUAGE sql STABLE
-    AS 'SELECT pg_catalog.now() + (SELECT by FROM clock.shift)';
-"""
+from tests.databases import close, preparations
 
 
 class Clock:
-    """What the database takes for the time: the real time and a shift."""
+    """What the database in use takes for the time: the real time and a shift."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self) -> None:
         self._shift = timedelta()
-        if url.startswith("postgresql"):
-            with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute(SCHEMA)
-                name = connection.info.dbname
-                connection.execute(f'ALTER DATABASE "{name}" SET search_path = clock, public, pg_catalog')
-        else:
-            event.listen(db.engine(), "connect", self._shift_sqlite)
-        # Connections that were made before still have the old clock.
-        db.engine().dispose()
-        db._autocommitting(db.engine()).dispose()
+        self._on_postgresql = db.engine().dialect.name == "postgresql"
+
+    def __enter__(self) -> Clock:
+        preparations.append(self._look_here)
+        # Connections that were made before still have the real clock.
+        close(db.engine())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        preparations.remove(self._look_here)
+        close(db.engine())
 
     def now(self) -> datetime:
         """What the database says, through the product."""
@@ -60,13 +53,17 @@ class Clock:
     def _set(self, shift: timedelta) -> None:
         before, moved = self.now(), shift - self._shift
         self._shift = shift
-        if self._url.startswith("postgresql"):
-            with psycopg.connect(self._url, autocommit=True) as connection:
-                connection.execute("UPDATE clock.shift SET by = %s", [shift])
+        if self._on_postgresql:
+            with sessions() as session:
+                session.execute(text("UPDATE clock.shift SET by = :shift"), {"shift": shift})
         # A clock that stood still would let tests pass that prove nothing.
         assert abs(self.now() - before - moved) < timedelta(seconds=30)
 
-    def _shift_sqlite(self, connection: Any, _record: Any) -> None:
+    def _look_here(self, connection: Any) -> None:
+        if self._on_postgresql:
+            connection.execute("SET search_path = clock, public, pg_catalog")
+            connection.commit()
+            return
         real = sqlite3.connect(":memory:", check_same_thread=False)
 
         def strftime(form: str, *modifiers: str) -> Any:
@@ -79,14 +76,16 @@ class Clock:
 
 
 @pytest.fixture
-def clock(database: str) -> Clock:
+def clock(database: str) -> Iterator[Clock]:
     """The clock of both databases, one after the other."""
-    return Clock(database)
+    with Clock() as made:
+        yield made
 
 
 @pytest.fixture
-def postgresql_clock(postgresql: str) -> Clock:
-    return Clock(postgresql)
+def postgresql_clock(postgresql: str) -> Iterator[Clock]:
+    with Clock() as made:
+        yield made
 
 
 def utc(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:

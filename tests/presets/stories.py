@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx
 import psycopg
+from flask import Flask
 from sqlalchemy import create_engine, text
 
+from tests.databases import in_use
 from tests.system.house import Client, House
 
 PASSWORD = "correct horse battery"
 PICTURE = "https://example.com/a.png"
 SOUND = "https://example.com/a.wav"
-
-CLOCK = """
-CREATE SCHEMA clock;
-CREATE TABLE clock.shift (by interval NOT NULL);
-INSERT INTO clock.shift VALUES ('0');
-CREATE FUNCTION clock.now() RETURNS timestamptz LANGUAGE sql STABLE
-    AS 'SELECT pg_catalog.now() + (SELECT by FROM clock.shift)';
-"""
-"""A clock that can be moved; Coinop goes by its database's."""
 
 Line = tuple[str, int, int, str]
 """A transaction as a story tells it: its type, its amount with its sign, the balance after it, its description."""
@@ -33,9 +25,10 @@ Line = tuple[str, int, int, str]
 
 @dataclass
 class Product:
-    """One running product; `house` is its Coinop."""
+    """One running product; `house` is its Coinop, `front_door` one of this process for commands."""
 
     house: House
+    front_door: Flask = field(repr=False)
 
     def sign_up(self) -> Customer:
         http = self.house.sign_up().http
@@ -49,10 +42,14 @@ class Product:
         return found
 
     def flask(self, *arguments: str) -> str:
-        """Run a command, as the person at the terminal does, and return what it says."""
-        ended = self.house.flask(*arguments)
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        return ended.stdout
+        """Run a command and return what it says.
+
+        Here and not in a process of its own, of which the second it takes to start would be most of these stories.
+        """
+        with in_use(self.house.database_url):
+            ended = self.front_door.test_cli_runner().invoke(args=list(arguments))
+        assert ended.exit_code == 0, ended.output
+        return ended.output
 
     def set_clock(self, to: datetime) -> None:
         """Let it be `to` now, for the database of this product, and go on from there."""
@@ -177,9 +174,3 @@ class Customer(Client):
     def subscribe(self, plan: str, *options: str) -> None:
         """Have a plan, paid for elsewhere."""
         self.product.flask("plans", "assign", self.email, plan, *options)
-
-
-def homes_extra(preset: str) -> dict[str, str]:
-    """The settings of a product's Coinop. Beat looks for due allowances often enough to be waited for."""
-    root = Path(__file__).resolve().parents[2]
-    return {"PRESET": str(root / "presets" / f"{preset}.toml"), "ALLOWANCE_SECONDS": "1"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
@@ -29,10 +30,10 @@ from tests.races.test_job_races import wait_until_somebody_waits
 
 
 @pytest.fixture
-def clock(arena: str) -> Clock:
-    made = Clock(arena)
-    made.set(MONDAY)
-    return made
+def clock(arena: str) -> Iterator[Clock]:
+    with Clock() as made:
+        made.set(MONDAY)
+        yield made
 
 
 @pytest.fixture

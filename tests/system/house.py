@@ -17,10 +17,15 @@ import httpx
 import psutil
 
 from config import ROOT
+from models.catalog import load, read_preset
+from models.database import sessions
 from ops.embedded import free_port
+from tests.databases import in_use
 
 FINAL = ("completed", "failed", "canceled", "expired")
 PATIENCE_SECONDS = 60.0
+PATIENCE_WITH_STARTING_SECONDS = 100.0
+"""Half a dozen processes start one after the other, maybe beside those of others."""
 
 QUICK = {
     "MOCK_LATENCY_SECONDS": "0.05",
@@ -33,7 +38,9 @@ QUICK = {
     "MAX_ATTEMPTS": "3",
     "GENERATION_CONCURRENCY": "8",
     "WEB_WORKERS": "1",
+    "ALLOWANCE_SECONDS": "1",
     "AUTH_RATE_LIMIT": "100000 per minute",
+    "SUBMIT_RATE_LIMIT": "100000 per minute",
 }
 """Settings under which what takes minutes in earnest takes seconds."""
 
@@ -41,15 +48,20 @@ QUICK = {
 T = TypeVar("T")
 
 
-def until(question: Callable[[], T | None]) -> T:
-    """Ask until there is an answer that is not None or False, for at most `PATIENCE_SECONDS`."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def _file_of(preset: str) -> Path:
+    return ROOT / "presets" / f"{preset}.toml"
+
+
+def until(question: Callable[[], T | None], *, patience: float = PATIENCE_SECONDS) -> T:
+    """Ask until there is an answer that is not None or False, at first often, for at most `patience` seconds."""
+    began = time.monotonic()
     while True:
         answer = question()
         if answer is not None and answer is not False:
             return answer
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
+        waited = time.monotonic() - began
+        assert waited < patience, "it did not happen in time"
+        time.sleep(min(0.03 + waited / 10, 0.3))
 
 
 @dataclass
@@ -61,8 +73,8 @@ class House:
     port: int = field(default_factory=free_port)
     flower_port: int = field(default_factory=free_port)
     broker_port: int = field(default_factory=free_port)
-    extra: dict[str, str] = field(default_factory=dict)
-    """Settings of this one, such as its PRESET, on top of the quick ones."""
+    preset: str = "default"
+    """The name of what is sold."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -79,17 +91,20 @@ class House:
             "PORT": str(self.port),
             "FLOWER_PORT": str(self.flower_port),
             "BROKER_PORT": str(self.broker_port),
-            **self.extra,
+            "PRESET": str(_file_of(self.preset)),
         }
 
     def start(self) -> None:
         self.home.mkdir(exist_ok=True)
         output = (self.home / "up.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ops.up"], cwd=ROOT, env=self.environment(), stdout=output, stderr=output
+            [sys.executable, "-m", "tests.system.up"], cwd=ROOT, env=self.environment(), stdout=output, stderr=output
         )
         started = (self.home / "up.log").stat().st_size
-        until(lambda: b"Coinop is up." in (self.home / "up.log").read_bytes()[started:] or self._died())
+        until(
+            lambda: b"Coinop is up." in (self.home / "up.log").read_bytes()[started:] or self._died(),
+            patience=PATIENCE_WITH_STARTING_SECONDS,
+        )
 
     def stop(self) -> str:
         """Ask for an orderly stop, wait for it, and return what was printed meanwhile."""
@@ -99,6 +114,21 @@ class House:
         assert self.process.wait(PATIENCE_SECONDS) == 0
         self.process = None
         return (self.home / "up.log").read_bytes()[before:].decode()
+
+    def sell(self, preset: str) -> None:
+        """Sell something else from now on; jobs and subscribers keep what they had."""
+        if preset == self.preset:
+            return
+        read = read_preset(_file_of(preset))
+        with in_use(self.database_url), sessions() as session:
+            load(session, read)
+        self.preset = preset
+
+        def is_sold() -> bool:
+            shown = httpx.get(f"{self.url}/v1/actions", timeout=15).raise_for_status().json()["actions"]
+            return {each["name"] for each in shown} == set(read.actions)
+
+        until(is_sold)
 
     def kill(self, name: str) -> None:
         """SIGKILL the service whose command line has this word."""

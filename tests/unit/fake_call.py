@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from models.kinds import Kind, parse_input
+from models.pictures import Picture
 from worker.ai.mock import MockProvider
 from worker.ai.provider import Canceled, Generation, ProviderError
 
@@ -40,8 +41,13 @@ class FakeCall:
     request_id: str | None = None
     job_id: UUID = JOB
     canceled: bool = False
+    upload: Picture | None = None
     pauses: list[float] = field(default_factory=list)
     begun: list[str] = field(default_factory=list)
+
+    def picture(self) -> Picture:
+        assert self.upload is not None, "the mock fetches nothing"
+        return self.upload
 
     def began(self, request_id: str) -> None:
         self.begun.append(request_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
@@ -18,6 +18,7 @@ from models import database as db
 from models import jobs
 from models.database import AwareDateTime, SessionFactory, at_once, moment, on_commit, readings, sessions
 from models.outbox import STAGED
+from tests.databases import close
 from tests.jobs import work
 
 
@@ -58,27 +59,35 @@ def test_naive_times_are_refused(sqlite: str) -> None:
         AwareDateTime().process_bind_param(datetime(2026, 1, 1), session.get_bind().dialect)  # noqa: DTZ001
 
 
+@pytest.fixture
+def alone(postgresql: str) -> Iterator[str]:
+    """A database to which nobody is connected, and which leaves no dead connections behind."""
+    close(db.engine())
+    yield postgresql
+    close(db.engine())
+
+
 def _close_all_connections(url: str) -> None:
     others = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
     with psycopg.connect(url, autocommit=True) as other:
         other.execute(f"{others} AND pid <> pg_backend_pid()")
 
 
-def test_a_lone_read_outlives_its_connection(postgresql: str, new_user: Callable[..., tuple[UUID, int]]) -> None:
+def test_a_lone_read_outlives_its_connection(alone: str, new_user: Callable[..., tuple[UUID, int]]) -> None:
     user, _ = new_user(10)
     job = work.submitted(user)
     for _ in range(2):
         assert jobs.read(user_id=user, job_id=job).status == "queued"
-        _close_all_connections(postgresql)
+        _close_all_connections(alone)
         assert jobs.read(user_id=user, job_id=job).status == "queued"
 
 
-def test_after_a_lost_connection_the_next_transaction_has_a_new_one(postgresql: str) -> None:
+def test_after_a_lost_connection_the_next_transaction_has_a_new_one(alone: str) -> None:
     for opened in (sessions, readings):
         for _ in range(2):
             with opened() as session:
                 assert session.execute(text("SELECT 1")).scalar_one() == 1
-            _close_all_connections(postgresql)
+            _close_all_connections(alone)
             with pytest.raises(OperationalError), opened() as session:
                 session.execute(text("SELECT 1"))
             with opened() as session:
@@ -86,14 +95,14 @@ def test_after_a_lost_connection_the_next_transaction_has_a_new_one(postgresql: 
 
 
 def test_a_prepared_statement_finds_a_new_connection_after_a_lost_one(
-    postgresql: str, new_user: Callable[..., tuple[UUID, int]]
+    alone: str, new_user: Callable[..., tuple[UUID, int]]
 ) -> None:
     user, _ = new_user(10)
     for opened in (sessions, at_once):
         job = work.submitted(user, price=1)
         with opened() as session:
             assert jobs.claim(session, uuid4(), lease_seconds=30) is None
-        _close_all_connections(postgresql)
+        _close_all_connections(alone)
         with pytest.raises(OperationalError), opened() as session:
             jobs.claim(session, job, lease_seconds=30)
         with opened() as session:

@@ -21,6 +21,11 @@ def grant(email: str, pack: str, ref: str) -> None:
     """Give EMAIL the credits of PACK, which was paid for in another way."""
     with sessions() as session, refusals_told():
         packs.fulfil(
-            session, catalog.current(session), user_id=user_of(session, email).id, pack=pack, ref=f"offline:{ref}"
+            session,
+            catalog.current(session),
+            user_id=user_of(session, email).id,
+            pack=pack,
+            ref=f"offline:{ref}",
+            reference=ref,
         )
     click.echo(f"{email} has the credits of {pack}.")

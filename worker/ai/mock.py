@@ -1,7 +1,8 @@
 """The mock provider: every kind, with no key and no network.
 
-What it makes follows from the kind and the input alone, to the byte. In development the input can also script the
-outcome (`mock_script.py`), so that every way a backend can behave is one request away.
+What it makes follows from the kind and the input alone, to the byte; of an upload, from the picture and not from its
+id. It fetches nothing: what is at an address it only pretends to have seen. In development the input can also script
+the outcome (`mock_script.py`), so that every way a backend can behave is one request away.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from threading import Lock
 from typing import Any
 
 from models.kinds import Kind
+from models.pictures import Picture
 from worker.ai.artefacts import mp4_clip, png_picture, speech_seconds, wav_speech
 from worker.ai.mock_script import PLAIN, read_script
 from worker.ai.provider import Analysis, Artefact, Call, Generation, Output, Refused, Text, Unavailable
@@ -30,10 +32,13 @@ id would cost more than asking again."""
 PNG, WAV, MP4 = "image/png", "audio/wav", "video/mp4"
 
 EDITED = 512
-"""Pixels on a side of an edited picture."""
+"""Pixels on a side of an edited picture that was not seen."""
 
 UPSCALED = 128
-"""Pixels on a side of the picture that is taken to lie behind an upscaled one."""
+"""Pixels on a side of the picture that is taken to lie behind an upscaled one that was not seen."""
+
+MOST_PIXELS = 200_000_000
+"""Of what is made: so many take a second."""
 
 DEPTH, SUGGESTED = "short", 3
 """How deep an analysis goes and how many replies it suggests, unless the action says."""
@@ -133,7 +138,8 @@ class MockProvider:
         else:
             _wait(call, latency)
 
-        output, usage = make(call.input, _seed(call.kind, call.input))
+        picture = call.picture() if "upload" in call.input else None
+        output, usage = make(call.input, _seed(call.kind, call.input, picture), picture)
         return Generation((output,), usage, script.delivered_percent, request_id)
 
 
@@ -149,12 +155,14 @@ def _wait(call: Call, seconds: float) -> None:
 _canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 
 
-def _seed(kind: str, values: Mapping[str, Any]) -> bytes:
+def _seed(kind: str, values: Mapping[str, Any], picture: Picture | None) -> bytes:
     """32 bytes that follow from the kind and what the caller gave, the same in every process.
 
     The action's options leave them as they are: the same words, looked at longer, come to the same and more.
     """
     given = {name: value for name, value in values.items() if name != "options"}
+    if picture is not None:
+        given["upload"] = picture.sha256
     # JSON may hold half a surrogate pair, which is no character and which plain UTF-8 would refuse.
     return blake2b(f"{kind} {_canonical(given)}".encode(errors="surrogatepass"), digest_size=32).digest()
 
@@ -167,7 +175,7 @@ def _pick(choices: tuple[str, ...], number: int) -> str:
     return choices[number % len(choices)]
 
 
-def _chat(values: Mapping[str, Any], seed: bytes) -> Made:
+def _chat(values: Mapping[str, Any], seed: bytes, _: Picture | None) -> Made:
     options = values.get("options", {})
     tone, aim, advice = _pick(TONES, seed[0]), _pick(AIMS, seed[1]), _pick(ADVICE, seed[2])
     text = f"The tone is {tone} and the message {aim}; {advice}."
@@ -186,44 +194,50 @@ def _replies(seed: bytes, count: int) -> tuple[str, ...]:
     return tuple(_pick(REPLIES[n % groups], seed[3 + n % groups] + n // groups) for n in range(count))
 
 
-def _vision(values: Mapping[str, Any], seed: bytes) -> Made:
+def _vision(values: Mapping[str, Any], seed: bytes, picture: Picture | None) -> Made:
     subject, light, mood = _pick(SUBJECTS, seed[0]), _pick(LIGHTS, seed[1]), _pick(MOODS, seed[2])
     text = f"The picture shows {subject} in {light}; the mood is {mood}."
+    if picture is not None:
+        text += f" It is {picture.width} pixels wide and {picture.height} high."
     return Text(text), {"input_tokens": _tokens(values["prompt"]) + PICTURE_TOKENS, "output_tokens": _tokens(text)}
 
 
-def _image(values: Mapping[str, Any], seed: bytes) -> Made:
+def _image(values: Mapping[str, Any], seed: bytes, _: Picture | None) -> Made:
     width, height = map(int, values["size"].split("x"))
     return _picture(seed, width, height)
 
 
-def _image_edit(values: Mapping[str, Any], seed: bytes) -> Made:
-    return _picture(seed, EDITED, EDITED)
+def _image_edit(values: Mapping[str, Any], seed: bytes, picture: Picture | None) -> Made:
+    if picture is None:
+        return _picture(seed, EDITED, EDITED)
+    return _picture(seed, picture.width, picture.height)
 
 
-def _upscale(values: Mapping[str, Any], seed: bytes) -> Made:
-    side = UPSCALED * int(values["scale"])
-    return _picture(seed, side, side)
+def _upscale(values: Mapping[str, Any], seed: bytes, picture: Picture | None) -> Made:
+    width, height = (UPSCALED, UPSCALED) if picture is None else (picture.width, picture.height)
+    return _picture(seed, width * int(values["scale"]), height * int(values["scale"]))
 
 
 def _picture(seed: bytes, width: int, height: int) -> Made:
+    if width * height > MOST_PIXELS:
+        raise Refused("image_refused", f"A picture of {width} × {height} pixels is too large for the mock provider.")
     with _drawing:
         return Artefact(PNG, png_picture(seed, width, height)), {"images": 1}
 
 
-def _speech(values: Mapping[str, Any], seed: bytes) -> Made:
+def _speech(values: Mapping[str, Any], seed: bytes, _: Picture | None) -> Made:
     text = values["text"]
     with _drawing:
         data = wav_speech(seed, text)
     return Artefact(WAV, data), {"characters": len(text), "seconds": ceil(speech_seconds(text))}
 
 
-def _video(values: Mapping[str, Any], seed: bytes) -> Made:
+def _video(values: Mapping[str, Any], seed: bytes, _: Picture | None) -> Made:
     # The clip is a sample and stays short; the usage is that of the order.
     return _clip(seed, values["seconds"])
 
 
-def _lipsync(values: Mapping[str, Any], seed: bytes) -> Made:
+def _lipsync(values: Mapping[str, Any], seed: bytes, _: Picture | None) -> Made:
     return _clip(seed, values["seconds"])
 
 
@@ -232,7 +246,7 @@ def _clip(seed: bytes, seconds: int) -> Made:
         return Artefact(MP4, mp4_clip(seed, seconds)), {"seconds": seconds}
 
 
-MAKERS: dict[str, Callable[[Mapping[str, Any], bytes], Made]] = {
+MAKERS: dict[str, Callable[[Mapping[str, Any], bytes, Picture | None], Made]] = {
     Kind.chat: _chat,
     Kind.vision: _vision,
     Kind.image: _image,

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
+from models.pictures import Picture
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -81,6 +83,13 @@ class Call(Protocol):
     @property
     def request_id(self) -> str | None:
         """The provider's own id from an earlier attempt, to resume instead of paying twice."""
+        ...
+
+    def picture(self) -> Picture:
+        """The picture that the input names by `upload` or `image_url`: proven to be one, with its size, type and bytes.
+
+        It is fetched when first asked for, and once for each attempt. Raises `ProviderError`.
+        """
         ...
 
     def began(self, request_id: str) -> None:

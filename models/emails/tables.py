@@ -1,9 +1,4 @@
-"""E-mails: what is to be told by mail, from the moment it is certain until a server has taken it.
-
-A verb stages an e-mail in the transaction that makes it true; a worker writes and sends it. `key` names the fact, so
-it is told once. Each has one Message-ID for all its attempts: a mail server or client that sees it twice knows it for
-the same.
-"""
+"""The table of e-mails, and what their states mean."""
 
 from __future__ import annotations
 
@@ -13,14 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-from models import outbox
-from models.database import AwareDateTime, Base, Json, insert_into, new_id, now, words
+from models.database import AwareDateTime, Base, Json, now, words
 from models.users import LONGEST_EMAIL
 
-DELIVER_TASK = "email.deliver"
-QUEUE = "email"
 QUEUED = "state = 'queued'"
 
 
@@ -37,7 +29,9 @@ class Email(Base):
     """One e-mail. Without a `recipient` it goes to the address that `user_id` has when it is written.
 
     `details` are what its template shows, and never a secret: links are made when the mail is written. `due_at` is
-    when it may be tried next; an attempt moves it ahead, so that nobody else tries meanwhile.
+    when it may be tried next; an attempt moves it ahead, so that nobody else tries meanwhile. `trouble` is a code and
+    a word or two on why it has not arrived, and never an address. One without `user_id` forgets its `recipient` when
+    it ends.
     """
 
     __tablename__ = "emails"
@@ -60,30 +54,3 @@ class Email(Base):
     trouble: Mapped[str | None] = mapped_column(String(200))
     created_at: Mapped[datetime] = mapped_column(AwareDateTime, server_default=now())
     ended_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
-
-
-def stage(
-    session: Session,
-    *,
-    key: str,
-    template: str,
-    user_id: UUID | None = None,
-    recipient: str | None = None,
-    **details: Any,
-) -> bool:
-    """Have an e-mail written and sent once this transaction commits, and say whether it is new.
-
-    A second one with the same `key` is none. Locks nothing; a concurrent one with the same key is waited for.
-    """
-    email_id = new_id()
-    statement = insert_into(session, Email).values(
-        id=email_id, key=key, template=template, user_id=user_id, recipient=recipient, details=details,
-        state=EmailState.queued, attempts=0,
-    )  # fmt: skip
-    new = session.scalar(statement.on_conflict_do_nothing(index_elements=[Email.key]).returning(Email.id))
-    if new is None:
-        return False
-    outbox.stage(
-        session, outbox.message(task=DELIVER_TASK, queue=QUEUE, args=[str(email_id)], task_id=f"email-{email_id}")
-    )
-    return True

@@ -1,0 +1,15 @@
+"""What gunicorn refuses before the app sees it, however it is started: it reads this file by itself."""
+
+# Who is calling, and whether over https, is believed from TRUSTED_PROXIES alone (web/requests.py). gunicorn on its own
+# would take the word of everybody on this machine, and of what FORWARDED_ALLOW_IPS names, for the scheme and the path.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+
+# The longest line a request may begin with, the most headers, and the longest of them, in bytes. An access token has
+# some 400, and so a header of 8 KB leaves room for what proxies and tracers add.
+limit_request_line = 4094
+limit_request_fields = 64
+limit_request_field_size = 8190
+
+# A header with an underscore would look to the app like the one with a dash.
+header_map = "drop"

@@ -1,0 +1,90 @@
+"""The OpenAPI document: what the library writes from the views, and what is true of every call without being said.
+
+Views name the answers that are their own. That a stranger is told 401, a body that is no JSON 400, and that every
+problem is a problem document, is true of all of them and written here once.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+PROBLEM = "#/components/schemas/Problem"
+MEDIA_TYPE = "application/problem+json"
+
+FOR_ALL = (HTTPStatus.SERVICE_UNAVAILABLE,)
+"""The database is away."""
+
+WITH_A_BODY = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
+FOR_KNOWN_CALLERS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+WITH_PARAMETERS = (HTTPStatus.UNPROCESSABLE_ENTITY,)
+WITH_A_PATH = (HTTPStatus.NOT_FOUND,)
+
+ALSO: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
+    ("get", "/v1/transactions"): {"200": {"text/csv": {"schema": {"type": "string"}}}},
+}
+"""Other forms that an answer comes in, by its status."""
+
+HEADERS: dict[str, dict[str, Any]] = {
+    "Idempotency-Key": {
+        "description": "Repeat a request with the same key as often as needed: it is done once.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    },
+}
+KEYED = (("post", "/v1/jobs"), ("post", "/v1/spends"))
+"""The calls that know an `Idempotency-Key`."""
+
+
+def file(*media_types: str) -> dict[str, Any]:
+    """For `responses`: an answer that is a file."""
+    return {"content": {each: {"schema": {"type": "string", "format": "binary"}} for each in media_types}}
+
+
+def complete(document: dict[str, Any]) -> None:
+    """Add to each call what is true of all."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            _complete(operation, f"{method} {path}")
+            for code, forms in ALSO.get((method, path), {}).items():
+                operation["responses"][code]["content"].update(forms)
+            if (method, path) in KEYED:
+                operation.setdefault("parameters", []).append(
+                    {"name": "Idempotency-Key", "in": "header", "required": False, **HEADERS["Idempotency-Key"]}
+                )
+
+
+def _complete(operation: dict[str, Any], name: str) -> None:
+    answers = operation["responses"]
+    _forget_what_nobody_said(operation, answers)
+    known = operation.get("security") or []
+    wanted = {
+        *FOR_ALL,
+        *(WITH_A_BODY if "requestBody" in operation else ()),
+        *(FOR_KNOWN_CALLERS if known else ()),
+        *(WITH_PARAMETERS if operation.get("parameters") else ()),
+        *(WITH_A_PATH if "{" in name else ()),
+    }
+    for status in wanted:
+        answers.setdefault(str(status.value), _problem(status))
+    for code, answer in answers.items():
+        if PROBLEM in str(answer):
+            answers[code] = {**_problem(HTTPStatus(int(code))), "description": answer["description"]}
+    operation["responses"] = dict(sorted(answers.items()))
+
+
+def _forget_what_nobody_said(operation: dict[str, Any], answers: dict[str, Any]) -> None:
+    """The library adds a 422 with a list of problems to every call that names none; ours are no lists."""
+    invalid = str(HTTPStatus.UNPROCESSABLE_ENTITY.value)
+    for content in answers.get(invalid, {}).get("content", {}).values():
+        if content.get("schema", {}).get("type") == "array":
+            del answers[invalid]
+            return
+
+
+def _problem(status: HTTPStatus) -> dict[str, Any]:
+    return {"description": status.phrase, "content": {MEDIA_TYPE: {"schema": {"$ref": PROBLEM}}}}
