@@ -46,8 +46,8 @@ def give(
     """Give a user the credits of a pack that was paid for, and its bonus, each as a lot of its own, and a receipt.
 
     Returns the lots. `ref` names the payment: the same one is fulfilled once. `reference` is what the buyer knows it
-    by, and `paid` what was paid, where that is something else. Whoever brought the user is rewarded, where the catalog rewards the first purchase.
-    Locks as `referrals.reward`, then the wallets of the pack, in order of their ids.
+    by, and `paid` what was paid, where that is something else. Whoever brought the user is rewarded, where the catalog
+    rewards the first purchase. Locks as `referrals.reward`, then the wallets of the pack, in order of their ids.
     """
     referrals.reward(session, catalog.current(session), user_id=user_id, on="purchase")
     expires_at = days_ahead(session, sold.expires_days)

@@ -25,6 +25,7 @@ from models.catalog import Catalog
 from models.database import readings
 from models.errors import NotFound
 from models.payments.tables import Customer
+from strictness import on_this_machine
 from worker.payments import gateway_for
 from worker.payments.gateway import GatewayError
 from worker.payments.mock.posting import PATH

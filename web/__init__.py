@@ -45,6 +45,7 @@ from web import (
     webhooks,
 )
 from web.admin import audit_log as admin_audit_log
+from web.admin import payments as admin_payments
 from web.admin import users as admin_users
 from web.requests import FrontDoor
 from worker import relay
@@ -97,6 +98,7 @@ def create_app() -> FrontDoor:
         webhooks,
         admin_users,
         admin_audit_log,
+        admin_payments,
         ops,
     ):
         app.register_api(noun.api)

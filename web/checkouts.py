@@ -10,6 +10,7 @@ from flask_openapi import APIBlueprint
 from pydantic import AnyHttpUrl, BaseModel, Field, UrlConstraints
 
 from config import settings
+from models.api_keys import Scope
 from models.catalog import Billing
 from models.database import readings, sessions
 from models.errors import AlreadySubscribed, Fault, InvalidInput
@@ -17,14 +18,17 @@ from models.payments import billing, checkouts, payments
 from models.payments.checkouts import Wanted
 from models.payments.tables import Checkout, CheckoutMode, CheckoutState
 from web import tokens
+from web.catalog import MoneyView
 from web.problems import Problem
 from web.requests import Body, idempotency_key
 from web.shelf import shelf
 from web.times import render_time
 from web.waiting import wait_for
 
-api = APIBlueprint("checkouts", __name__, url_prefix="/v1", abp_tags=[{"name": "payments"}], abp_security=[{"jwt": []}])
-api.before_request(tokens.require_user)
+api = APIBlueprint(
+    "checkouts", __name__, url_prefix="/v1", abp_tags=[{"name": "payments"}], abp_security=tokens.BY_TOKEN_OR_KEY
+)
+api.before_request(tokens.callers(read=Scope.credits_read))
 
 POLL_AFTER_SECONDS = 1
 
@@ -46,11 +50,6 @@ class IntentRequest(Body):
 
 class CheckoutPath(BaseModel):
     checkout_id: UUID
-
-
-class MoneyView(BaseModel):
-    amount: int = Field(description="In minor units of the currency: 999 is 9.99 EUR, and 999 JPY.")
-    currency: str
 
 
 class CheckoutView(BaseModel):

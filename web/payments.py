@@ -10,6 +10,7 @@ from flask_openapi import APIBlueprint
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, UrlConstraints
 
 from config import settings
+from models.api_keys import Scope
 from models.database import readings, sessions
 from models.errors import GatewayRefused
 from models.payments import errands, payments
@@ -17,15 +18,17 @@ from models.payments.errands import ErrandKind, ErrandState
 from models.payments.payments import Paid
 from models.payments.tables import Invoice, PaymentState
 from web import tokens
-from web.checkouts import MoneyView
+from web.catalog import MoneyView
 from web.pages import PageSize
 from web.problems import Problem
 from web.requests import Body
 from web.times import render_time
 from web.waiting import wait_for
 
-api = APIBlueprint("payments", __name__, url_prefix="/v1", abp_tags=[{"name": "payments"}], abp_security=[{"jwt": []}])
-api.before_request(tokens.require_user)
+api = APIBlueprint(
+    "payments", __name__, url_prefix="/v1", abp_tags=[{"name": "payments"}], abp_security=tokens.BY_TOKEN_OR_KEY
+)
+api.before_request(tokens.callers(read=Scope.credits_read))
 
 
 class PaymentPath(BaseModel):

@@ -10,6 +10,7 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel, ConfigDict, Field
 
 from config import settings
+from models.api_keys import Scope
 from models.catalog import Billing
 from models.database import readings, sessions
 from models.errors import GatewayRefused, NotFound, PaymentDeclined
@@ -31,9 +32,9 @@ api = APIBlueprint(
     __name__,
     url_prefix="/v1/subscription",
     abp_tags=[{"name": "payments"}],
-    abp_security=[{"jwt": []}],
+    abp_security=tokens.BY_TOKEN_OR_KEY,
 )
-api.before_request(tokens.require_user)
+api.before_request(tokens.callers(read=Scope.credits_read))
 
 AnyBilling = Annotated[Billing, Field(strict=False)]
 

@@ -8,6 +8,7 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
+from models.api_keys import Scope
 from models.database import readings, sessions
 from models.payments import top_ups
 from models.payments.top_ups import TopUp
@@ -19,9 +20,9 @@ from web.shelf import shelf
 from web.times import render_time
 
 api = APIBlueprint(
-    "top_up", __name__, url_prefix="/v1/top-up", abp_tags=[{"name": "payments"}], abp_security=[{"jwt": []}]
+    "top_up", __name__, url_prefix="/v1/top-up", abp_tags=[{"name": "payments"}], abp_security=tokens.BY_TOKEN_OR_KEY
 )
-api.before_request(tokens.require_user)
+api.before_request(tokens.callers(read=Scope.credits_read))
 
 MOST_MINOR_UNITS = 100_000_000
 

@@ -98,6 +98,14 @@ def get(session: Session, *, user_id: UUID, errand_id: UUID) -> Errand:
     return found
 
 
+def find(session: Session, errand_id: UUID) -> Errand:
+    """Anybody's errand. Raises `NotFound`."""
+    found = session.get(Errand, errand_id, populate_existing=True)
+    if found is None:
+        raise NotFound("There is nothing of this id.")
+    return found
+
+
 def waiting(session: Session, errand_id: UUID) -> Errand | None:
     """The errand, if it is still to be run."""
     return session.scalar(select(Errand).where(Errand.id == errand_id, Errand.state == ErrandState.waiting))

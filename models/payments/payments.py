@@ -55,6 +55,14 @@ def get(session: Session, *, user_id: UUID, payment_id: UUID) -> Paid:
     return Paid(payment, _standing(payment, _disputed(session, [payment.id])))
 
 
+def find(session: Session, payment_id: UUID) -> Paid:
+    """Anybody's payment. Raises `NotFound`."""
+    payment = session.get(Payment, payment_id)
+    if payment is None:
+        raise NotFound("There is no such payment.")
+    return Paid(payment, _standing(payment, _disputed(session, [payment.id])))
+
+
 def of_checkout(session: Session, checkout_id: UUID) -> UUID | None:
     """The newest payment of a checkout, if there is one."""
     query = select(Payment.id).where(Payment.checkout_id == checkout_id)

@@ -7,6 +7,8 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from models import audit_log
+from models.audit_log import By
 from models.errors import Fault, InvalidInput, NotFound
 from models.payments import errands
 from models.payments.errands import Errand, ErrandKind
@@ -16,8 +18,10 @@ from models.payments.tables import Payment, PaymentState, Refund
 OPEN = (RefundStatus.pending, RefundStatus.succeeded)
 
 
-def give_back(session: Session, *, payment_id: UUID, amount: int | None = None) -> Errand:
-    """Have a payment refunded, in whole or `amount` minor units of it.
+def give_back(
+    session: Session, *, by: By, payment_id: UUID, amount: int | None = None, reason: str | None = None
+) -> Errand:
+    """Have a payment refunded, in whole or `amount` minor units of it, and write down who decided so.
 
     Locks the payment; one refund of a payment at a time. Raises `NotFound`, `InvalidInput` naming `amount` when there
     is less left of it, or `payment_id` when no money came, and `Underway`.
@@ -32,4 +36,13 @@ def give_back(session: Session, *, payment_id: UUID, amount: int | None = None) 
     asked = left if amount is None else amount
     if not 0 < asked <= left:
         raise InvalidInput(Fault("amount", f"expected 1 to {left}, which is what is left of this payment"))
+    audit_log.record(
+        session, by=by, verb="payment.refund", target=f"payment:{payment_id}", before={"left": left},
+        after={"left": left - asked}, reason=reason,
+    )  # fmt: skip
     return errands.send(session, ErrandKind.refund, user_id=payment.user_id, about=payment.gateway_id, amount=asked)
+
+
+def get(session: Session, errand_id: UUID) -> Errand:
+    """A refund that was decided. Raises `NotFound`."""
+    return errands.find(session, errand_id)

@@ -90,7 +90,7 @@ def leave(session: Session, *, user_id: UUID) -> None:
     Locks the user, then the wallets, which nothing is granted to any more.
     """
     users.lock(session, user_id)
-    _end_open(session, user_id)
+    end_open(session, user_id)
     allowances.begin(session, user_id=user_id)
 
 
