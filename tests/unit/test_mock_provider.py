@@ -260,7 +260,8 @@ def test_scripts_are_for_development_only() -> None:
 
 
 def failure_of(environment: Environment, values: dict[str, Any]) -> str | None:
-    provider = provider_for("chat", settings(coinop_env=environment))
+    chosen = settings(coinop_env=environment, smtp_url="console:", payments_mode="mock")
+    provider = provider_for("chat", chosen)
     try:
         provider.generate(FakeCall("chat", values))
     except ProviderError as error:
