@@ -23,7 +23,8 @@ from tests.payments.gateways.stripe_routes import ROUTES, Answer, Params
 from worker.payments.stripe_client import API_VERSION
 
 KEY = "sk_test_stub"
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 20.0
+SLOW_SECONDS = 5.0
 
 
 @dataclass
@@ -151,7 +152,7 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
                 return
             status, answer = stub.answer(asked)
             if fault is not None and fault.slow:
-                stub.gone.wait(PATIENCE_SECONDS)
+                stub.gone.wait(SLOW_SECONDS)
             if fault is not None:
                 self.close_connection = True
                 return
@@ -190,8 +191,8 @@ def _lists(value: Any) -> Any:
     return inner
 
 
-def wait_until(question: Callable[[], bool]) -> None:
-    stop = time.monotonic() + PATIENCE_SECONDS
+def wait_until(question: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS) -> None:
+    stop = time.monotonic() + seconds
     while not question():
         assert time.monotonic() < stop, "it did not happen in time"
         time.sleep(0.01)

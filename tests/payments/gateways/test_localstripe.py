@@ -41,7 +41,7 @@ def localstripe() -> Iterator[str]:
     process = subprocess.Popen([sys.executable, str(script), str(port)], cwd=ROOT, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: _answers(url))
+        wait_until(lambda: _answers(url), seconds=60)
         yield url
     finally:
         process.terminate()
