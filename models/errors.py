@@ -11,6 +11,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+STANDARD_MEMBERS = frozenset(("type", "title", "status", "code", "detail", "instance"))
+"""What every problem document has (RFC 9457); the facts of a refusal go by other names."""
+
 
 class Refusal(Exception):
     """A request the product declines, with its stable `code`, HTTP `status` and a sentence for people."""
@@ -20,6 +23,8 @@ class Refusal(Exception):
     title = "Refused"
 
     def __init__(self, detail: str, **members: Any) -> None:
+        if members.keys() & STANDARD_MEMBERS:
+            raise TypeError(f"a problem document has {members.keys() & STANDARD_MEMBERS} of its own")
         super().__init__(detail)
         self.detail = detail
         self.members = members
@@ -239,6 +244,8 @@ class TooManyJobs(Refusal):
 
 
 class NotCancelable(Refusal):
+    """Too late to stop a job. Member: `job_status`."""
+
     status = 409
     code = "not_cancelable"
     title = "This job has already ended"

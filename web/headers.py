@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response, current_app, request
 
 from config import settings
 
@@ -44,13 +44,17 @@ PREFLIGHT = (
 
 
 def register(app: Flask) -> None:
-    app.before_request(_answer_preflights)
+    app.before_request(_answer_options)
     app.after_request(_add)
 
 
-def _answer_preflights() -> Response | None:
-    """A browser asks, without a token, what a page may send: no view has to know of that."""
-    return Response(status=204) if _is_preflight(request) else None
+def _answer_options() -> Response | None:
+    """What may be sent is asked without a token, by browsers before they send it: no door and no view knows of that."""
+    if request.method != "OPTIONS":
+        return None
+    if _is_preflight(request):
+        return Response(status=204)
+    return current_app.make_default_options_response() if request.routing_exception is None else None
 
 
 def _is_preflight(request: Request) -> bool:

@@ -59,7 +59,7 @@ def counted(*endpoints: str) -> Callable[[], None]:
     """For `before_request`, once the caller is known: SUBMIT_RATE_LIMIT, for these endpoints together."""
 
     def count() -> None:
-        if request.endpoint in endpoints and request.method != "OPTIONS":
+        if request.endpoint in endpoints:
             for window in _windows(settings().submit_rate_limit):
                 window.count(tokens.current_user_id())
 

@@ -91,7 +91,8 @@ def register(app: Flask) -> None:
 
 
 def takes_a_file(view: View) -> View:
-    """Mark a view whose body is no JSON and may be as long as an upload; it reads and judges the body itself."""
+    """Mark a view whose body is no JSON and may be as long as an upload; it reads and judges the body itself, and
+    until then nobody has."""
     view.takes_a_file = True  # type: ignore[attr-defined]
     return view
 
@@ -128,12 +129,13 @@ def _refuse_unreadable() -> None:
     view = current_app.view_functions[request.endpoint or ""]
     if getattr(view, "takes_a_file", False):
         request.max_content_length = settings().max_upload_bytes + AROUND_A_FILE
-    elif getattr(view, "takes_a_form", False):
+        return
+    if getattr(view, "takes_a_form", False):
         request.max_content_length = LONGEST_FORM
     chunked = "Transfer-Encoding" in request.headers
     if chunked:
         _refuse_endless()
-    if hasattr(view, "takes_a_file") or hasattr(view, "takes_a_form"):
+    if hasattr(view, "takes_a_form"):
         return
     if request.content_length or request.is_json or chunked:
         _refuse_broken_json()

@@ -47,5 +47,6 @@ def request_cancel(session: Session, *, user_id: UUID, job_id: UUID) -> Snapshot
             .execution_options(synchronize_session=False)
         )
     elif status not in (Status.canceling, Status.canceled):
-        raise NotCancelable(f"This job has already {'ended' if status is Status.expired else status}.", status=status)
+        how = "ended" if status is Status.expired else status
+        raise NotCancelable(f"This job has already {how}.", job_status=status)
     return get(session, user_id=user_id, job_id=job_id)

@@ -17,7 +17,7 @@ from config import ROOT
 from models import catalog, ledger, plans, users
 from models.audit import audit
 from models.database import sessions
-from tests.http.selling import COMPANIONS
+from tests.http.offers import COMPANIONS
 from tests.ledger import books
 
 PRESETS = sorted((ROOT / "presets").glob("*.toml"))

@@ -14,7 +14,7 @@ from models.jobs import Claim
 from models.ledger import Lot
 from models.plans import Origin
 from tests.http.conftest import Caller
-from tests.http.selling import sell
+from tests.http.offers import sell
 from tests.ledger.books import by_hand, let_transfers_be_rewritten
 
 SHOP: dict[str, Any] = {

@@ -17,7 +17,7 @@ from models.errors import InvalidInput
 from models.ledger import Lot, Source
 from models.plans import Origin
 from tests.http.conftest import Caller
-from tests.http.selling import COMPANIONS, sell
+from tests.http.offers import COMPANIONS, sell
 from tests.ledger import books
 
 
@@ -26,7 +26,7 @@ def _by_name(listed: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def test_actions_say_what_this_caller_may_order(client: FlaskClient, sign_up: Callable[[], Caller]) -> None:
-    sell()
+    sell(COMPANIONS)
     user = sign_up()
     for seen in (client.get("/v1/actions"), user.get("/v1/actions")):
         shown = _by_name((seen.json or {})["actions"])
@@ -42,7 +42,7 @@ def test_actions_say_what_this_caller_may_order(client: FlaskClient, sign_up: Ca
 
 
 def test_packs_are_shown_as_they_are_sold(client: FlaskClient) -> None:
-    sell()
+    sell(COMPANIONS)
     shown = _by_name((client.get("/v1/packs").json or {})["packs"])
     assert list(shown) == ["small", "both"], "in the order of the preset"
     assert shown["both"] == {
@@ -53,7 +53,7 @@ def test_packs_are_shown_as_they_are_sold(client: FlaskClient) -> None:
 
 
 def test_a_pack_arrives_once_with_its_bonus(client: FlaskClient, sign_up: Callable[[], Caller]) -> None:
-    sold = sell()
+    sold = sell(COMPANIONS)
     user_id = UUID(sign_up().tokens["user"]["id"])
     wallets = _wallets(user_id)
     before = {kind: len(books.moves(wallet_id)) for kind, wallet_id in wallets.items()}
@@ -72,7 +72,7 @@ def test_a_pack_arrives_once_with_its_bonus(client: FlaskClient, sign_up: Callab
 def test_plans_are_shown_with_the_callers_own_on_its_own_terms(
     client: FlaskClient, sign_up: Callable[[], Caller]
 ) -> None:
-    sell()
+    sell(COMPANIONS)
     user = sign_up()
     anybody = client.get("/v1/plans").json or {}
     assert (anybody["current"], anybody["balances"]) == (None, None)
@@ -87,7 +87,7 @@ def test_plans_are_shown_with_the_callers_own_on_its_own_terms(
             billing=Billing.monthly,
         )  # fmt: skip
     renamed = {**COMPANIONS["plans"], "premium": {**COMPANIONS["plans"]["premium"], "title": "Premium 2"}}
-    sell(plans=renamed)
+    sell(COMPANIONS, plans=renamed)
     own = user.get("/v1/plans").json or {}
     assert (own["current"]["plan"], own["current"]["title"]) == ("premium", "Premium"), "as it was taken up"
     assert (own["current"]["billing"], own["current"]["ends_at"]) == ("monthly", None)
@@ -98,7 +98,7 @@ def test_plans_are_shown_with_the_callers_own_on_its_own_terms(
 
 def test_switching_the_preset_alters_no_job_in_flight(caller: Caller) -> None:
     job = caller.submit(key="before").json or {}
-    sell()
+    sell(COMPANIONS)
     assert caller.get(job["urls"]["get"]).json == job
     again = caller.post("/v1/jobs", {"action": "chat", "input": {"prompt": "other"}}, **{"Idempotency-Key": "after"})
     assert again.status_code == 402, "the new product's wallet is empty"
@@ -113,7 +113,7 @@ def _wallets(user_id: UUID) -> dict[str, int]:
 
 
 def test_bonus_credits_are_no_bought_ones(client: FlaskClient, sign_up: Callable[[], Caller]) -> None:
-    sold = sell()
+    sold = sell(COMPANIONS)
     user_id = UUID(sign_up().tokens["user"]["id"])
     with sessions() as session:
         packs.fulfil(session, sold, user_id=user_id, pack="both", ref="checkout:1")

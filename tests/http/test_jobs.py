@@ -126,7 +126,9 @@ def test_a_finished_job_cannot_be_canceled(caller: Caller) -> None:
         assert claim is not None
         jobs.complete(session, claim, outputs=[{"type": "text", "text": "yes"}], usage={}, delivered_percent=100)
     answer = caller.post(job["urls"]["cancel"])
-    assert (answer.status_code, (answer.json or {})["code"]) == (409, "not_cancelable")
+    problem: dict[str, Any] = answer.json or {}
+    assert (answer.status_code, problem["code"], problem["status"]) == (409, "not_cancelable", 409)
+    assert problem["job_status"] == "completed"
     assert caller.balance() == {"available": 95, "held": 0, "debt": 0}
 
 

@@ -17,7 +17,7 @@ from models.plans import Origin
 from models.rates import RateWindow
 from models.spends import Spend
 from tests.http.conftest import Caller
-from tests.http.selling import sell
+from tests.http.offers import COMPANIONS, sell
 from tests.ledger import books
 
 Counts = Callable[[], tuple[int, int]]
@@ -38,7 +38,7 @@ def spent() -> Counts:
 
 @pytest.fixture
 def user(sign_up: Callable[[], Caller]) -> Caller:
-    sell()
+    sell(COMPANIONS)
     return sign_up()
 
 

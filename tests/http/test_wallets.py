@@ -12,7 +12,7 @@ from models import ledger
 from models.database import sessions
 from models.ledger import Account, Reason, Source
 from tests.http.conftest import PASSWORD, Caller
-from tests.http.selling import sell
+from tests.http.offers import sell
 from tests.http.statements import SHOP, a_job, allowance_due, customer, done, failed, spent, wallet_of
 from tests.ledger import books
 from web.times import render_time

@@ -144,7 +144,8 @@ def mail_server_everywhere(database: str, monkeypatch: pytest.MonkeyPatch) -> It
 
 def _chooser(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def choose(smtp_url: str, **more: str) -> None:
-        for name, value in {"SMTP_URL": smtp_url, "SMTP_TIMEOUT_SECONDS": "5", **more}.items():
+        usual = {"SMTP_TIMEOUT_SECONDS": "5", "MAIL_FROM": "Coinop <coinop@example.com>", "APP_URL": ""}
+        for name, value in {**usual, "SMTP_URL": smtp_url, **more}.items():
             monkeypatch.setenv(name, value)
         settings.cache_clear()
         worker.mail._gateway.cache_clear()

@@ -16,7 +16,7 @@ from models import packs
 from models.database import sessions
 from models.emails import Email
 from models.errors import InvalidInput
-from tests.http.selling import sell
+from tests.http.offers import COMPANIONS, sell
 from tests.mail.conftest import address_of, new_account
 
 
@@ -26,7 +26,7 @@ def emails_of(user_id: UUID) -> list[Email]:
 
 
 def test_a_purchase_has_one_receipt(database: str) -> None:
-    sold = sell()
+    sold = sell(COMPANIONS)
     user_id = new_account()
     for _ in range(2):
         with sessions() as session:
@@ -48,12 +48,12 @@ def test_a_purchase_has_one_receipt(database: str) -> None:
 def test_what_was_not_sold_has_none(sqlite: str) -> None:
     user_id = new_account()
     with sessions() as session, pytest.raises(InvalidInput):
-        packs.fulfil(session, sell(), user_id=user_id, pack="huge", ref="checkout:1")
+        packs.fulfil(session, sell(COMPANIONS), user_id=user_id, pack="huge", ref="checkout:1")
     assert emails_of(user_id) == []
 
 
 def test_an_offline_sale_sends_a_receipt(app: Any, mail_anywhere: Callable[[UUID], None], tmp_path: Path) -> None:
-    sell()
+    sell(COMPANIONS)
     user_id = new_account()
     arguments = ["packs", "grant", address_of(user_id), "both", "--ref", "TILL-0815"]
     for _ in range(2):

@@ -14,6 +14,7 @@ OF_ATTEMPTS = "tests/mail/test_attempts.py -k sqlite"
 OF_WRITING = "tests/mail/test_writing.py -k sqlite"
 OF_NOTICES = "tests/mail/test_notices.py -k sqlite"
 OF_SMTP = "tests/mail/test_smtp.py -k 'not postgresql'"
+OF_ENCRYPTION = "tests/mail/test_smtp_encryption.py"
 OF_CIRCUIT = "tests/mail/test_circuit.py"
 OF_TEMPLATES = "tests/mail/test_templates.py"
 OF_FOLDER = "tests/mail/test_folder.py"
@@ -120,11 +121,11 @@ GATEWAY = [
     ),
     Mutant(
         "a password is not sent in the clear", SMTP, "elif self._user and not _is_this_machine(self._host):",
-        "elif False:", OF_SMTP,
+        "elif False:", OF_ENCRYPTION,
     ),
     Mutant(
         "certificates are verified", SMTP, "connection.starttls(context=ssl.create_default_context())",
-        "connection.starttls(context=ssl._create_unverified_context())", OF_SMTP,
+        "connection.starttls(context=ssl._create_unverified_context())", OF_ENCRYPTION,
     ),
     Mutant(
         "what a server took is sent, however it says goodbye", SMTP, "with contextlib.suppress(OSError):",

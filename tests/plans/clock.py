@@ -90,3 +90,7 @@ def postgresql_clock(postgresql: str) -> Iterator[Clock]:
 
 def utc(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:
     return datetime(year, month, day, hour, minute, tzinfo=UTC)
+
+
+MONDAY = utc(2030, 5, 6, 7)
+"""In the morning, five hours after the shop's day and week began at 04:00 in Berlin."""

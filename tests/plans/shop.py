@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,11 +12,12 @@ from sqlalchemy import select
 from models import catalog, ledger, plans, quotes, signup, spends
 from models.catalog import Catalog
 from models.database import sessions
-from models.ledger import Lot
+from models.ledger import Account, Lot, Reason, Wallet
 from models.plans import Origin, Subscription
 from models.spends import Receipt
 from tests.jobs import work
 from tests.jobs.work import once
+from tests.ledger.books import Move
 
 SPOKEN = {"title": "A tip", "kind": "spend", "wallet": "credits"}
 
@@ -108,6 +110,22 @@ def lots_under(user: UUID) -> list[tuple[str, int]]:
         ours = select(ledger.Wallet.id).where(ledger.Wallet.user_id == user)
         rows = session.execute(select(Lot.ref, Lot.issued).where(Lot.wallet_id.in_(ours)).order_by(Lot.id))
         return [(row.ref, row.issued) for row in rows]
+
+
+def reset_at(wallet_id: int) -> datetime | None:
+    """When the next allowance of a wallet comes."""
+    with sessions() as session:
+        return session.scalars(select(Wallet.reset_at).where(Wallet.id == wallet_id)).one()
+
+
+def granted(amount: int, lot: int, balance: int) -> Move:
+    """An allowance, as the books have it."""
+    return Move(Reason.grant, Account.issued, Account.available, amount, lot, balance)
+
+
+def expired(amount: int, lot: int, balance: int) -> Move:
+    """What was left of one when its period ended."""
+    return Move(Reason.expire, Account.available, Account.expired, amount, lot, balance)
 
 
 def ask(user: UUID, action: str, **given: Any) -> tuple[Catalog, quotes.Quote]:

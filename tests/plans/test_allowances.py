@@ -19,20 +19,10 @@ from tests.jobs.work import once
 from tests.ledger import books
 from tests.ledger.books import Move, Parts, Sums
 from tests.plans import shop
-from tests.plans.clock import Clock, utc
-
-MONDAY = utc(2030, 5, 6, 7)
-"""In the morning, five hours after the shop's day and week began at 04:00 in Berlin."""
+from tests.plans.clock import MONDAY, Clock, utc
+from tests.plans.shop import expired, granted, reset_at
 
 Way = Callable[[UUID], None]
-
-
-def granted(amount: int, lot: int, balance: int) -> Move:
-    return Move(Reason.grant, Account.issued, Account.available, amount, lot, balance)
-
-
-def expired(amount: int, lot: int, balance: int) -> Move:
-    return Move(Reason.expire, Account.available, Account.expired, amount, lot, balance)
 
 
 def dates(wallet_id: int) -> list[str]:
@@ -40,23 +30,6 @@ def dates(wallet_id: int) -> list[str]:
     with sessions() as session:
         refs = session.scalars(select(Lot.ref).where(Lot.wallet_id == wallet_id).order_by(Lot.id))
         return [ref.split(":", 2)[2] for ref in refs]
-
-
-def reset_at(wallet_id: int) -> datetime | None:
-    with sessions() as session:
-        return session.scalars(select(Wallet.reset_at).where(Wallet.id == wallet_id)).one()
-
-
-@pytest.fixture
-def sold(clock: Clock) -> Catalog:
-    clock.set(MONDAY)
-    return shop.open_shop()
-
-
-@pytest.fixture
-def user(sold: Catalog) -> UUID:
-    """Somebody who signed up just now and has the day's 50."""
-    return shop.sign_up(sold)
 
 
 @pytest.fixture(params=shop.WAYS)

@@ -22,7 +22,6 @@ from tests.ledger import books
 from tests.ledger.books import Sums
 from tests.plans import shop
 from tests.plans.clock import Clock
-from tests.plans.test_allowances import MONDAY
 
 Rows = dict[str, list[dict[str, Any]]]
 BORN = {"id", "created_at"}
@@ -31,13 +30,7 @@ BORN = {"id", "created_at"}
 @pytest.fixture
 def clock(postgresql_clock: Clock) -> Clock:
     """Batches are for PostgreSQL."""
-    postgresql_clock.set(MONDAY)
     return postgresql_clock
-
-
-@pytest.fixture
-def sold(clock: Clock) -> Catalog:
-    return shop.open_shop()
 
 
 def batches(session: Session) -> None:

@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import func, select
 
 from models import ledger, plans
-from models.catalog import Catalog
 from models.database import sessions
 from models.errors import InvalidInput
 from models.plans import Origin, Subscription
@@ -18,21 +17,9 @@ from tests.ledger import books
 from tests.ledger.books import Sums
 from tests.plans import shop
 from tests.plans.clock import Clock, utc
-from tests.plans.test_allowances import MONDAY, expired, granted, reset_at
+from tests.plans.shop import expired, granted, reset_at
 
 pytestmark = pytest.mark.usefixtures("clock")
-
-
-@pytest.fixture
-def sold(clock: Clock) -> Catalog:
-    clock.set(MONDAY)
-    return shop.open_shop()
-
-
-@pytest.fixture
-def user(sold: Catalog) -> UUID:
-    """Somebody on the free plan, with the day's 50."""
-    return shop.sign_up(sold)
 
 
 def everything() -> list[object]:

@@ -17,8 +17,7 @@ from tests.jobs import work
 from tests.jobs.work import once, refused
 from tests.ledger import books
 from tests.plans import shop
-from tests.plans.clock import Clock
-from tests.plans.test_allowances import MONDAY
+from tests.plans.clock import MONDAY, Clock
 
 HOUR = 3600
 

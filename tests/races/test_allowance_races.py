@@ -23,8 +23,8 @@ from tests.jobs.work import OUTPUTS, USAGE, an_order
 from tests.ledger import books
 from tests.ledger.books import Sums
 from tests.plans import shop
-from tests.plans.clock import Clock, utc
-from tests.plans.test_allowances import MONDAY, reset_at
+from tests.plans.clock import MONDAY, Clock, utc
+from tests.plans.shop import reset_at
 from tests.races.starting_line import ROUNDS, Verb, race, tally
 from tests.races.test_job_races import wait_until_somebody_waits
 

@@ -75,6 +75,15 @@ def test_the_pages_of_the_document_may_run_their_own_scripts_alone(client: Flask
     assert answer.headers["X-Frame-Options"] == "DENY"
 
 
+def test_what_may_be_asked_is_told_without_a_token(client: FlaskClient, caller: Caller) -> None:
+    for headers in ({}, caller.headers, {"Authorization": "Bearer nonsense"}):
+        for path, allowed in (("/v1/me", {"GET", "PATCH", "DELETE"}), ("/v1/jobs", {"GET", "POST"})):
+            answer = client.options(path, headers=headers)
+            assert (answer.status_code, answer.data) == (200, b"")
+            assert set(answer.allow) == {*allowed, "HEAD", "OPTIONS"}
+    assert client.options("/nowhere").status_code == 404
+
+
 def test_https_is_promised_over_https_alone(client: FlaskClient) -> None:
     assert "Strict-Transport-Security" not in client.get("/healthz").headers
     forged = client.get("/healthz", headers={"X-Forwarded-Proto": "https"})

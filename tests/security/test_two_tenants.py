@@ -32,7 +32,7 @@ BODIES: dict[str, Any] = {
 
 FIELDS: dict[str, Any] = {
     "password": PASSWORD, "current_password": PASSWORD, "new_password": "another horse battery",
-    "action": "chat", "input": {"prompt": "hello"},
+    "action": "chat", "input": {"prompt": "hello"}, "output": 1,
 }  # fmt: skip
 """Values of fields by name, for bodies made from schemas."""
 
