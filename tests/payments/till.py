@@ -186,10 +186,10 @@ def lots(user: UUID) -> list[tuple[str, str, int]]:
 
 
 def mail(user: UUID) -> list[str]:
-    """The templates of what a user was mailed, in order."""
+    """The templates of what a user was mailed about money, in order."""
     with sessions() as session:
         query = select(emails.Email.template).where(emails.Email.user_id == user).order_by(emails.Email.id)
-        return list(session.scalars(query))
+        return [template for template in session.scalars(query) if template != "verify_address"]
 
 
 def spend(user: UUID, amount: int) -> None:
