@@ -30,7 +30,10 @@ from ops.up import commands
 
 START_SECONDS = 60.0
 BENCH_PRESET = ROOT / "bench" / "preset.toml"
-CHOSEN = ("DATABASE_URL", "STORAGE_URL", "COINOP_ENV", "AI_MODE", "SMTP_URL", "WEB_WORKERS", "WEB_THREADS")
+CHOSEN = (
+    "DATABASE_URL", "STORAGE_URL", "COINOP_ENV", "AI_MODE", "SMTP_URL", "WEB_WORKERS", "WEB_THREADS",
+    "ROW_LEVEL_SECURITY",
+)  # fmt: skip
 """Settings of the caller's environment that would measure something else than the product as it comes."""
 
 

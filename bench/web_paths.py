@@ -1,9 +1,10 @@
-"""The two paths of the front door: accept and poll, each beside its bare view."""
+"""The two paths of the front door: accept and poll, each beside its bare view; and beside itself without the wall that
+row-level security puts between users."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bench import stock
 from bench.house import House, running
@@ -15,6 +16,8 @@ from ops.embedded import free_port
 ROUNDS = 5
 SECONDS = 4.0
 POLLED = 1_000
+NO_WALL = {"ROW_LEVEL_SECURITY": "false"}
+WALL = "Row-level security: the same with ROW_LEVEL_SECURITY=false is its baseline."
 
 
 def accept(house: House, seconds: float = SECONDS) -> tuple[list[Row], list[str]]:
@@ -28,18 +31,20 @@ def accept(house: House, seconds: float = SECONDS) -> tuple[list[Row], list[str]
     ]
     theirs: list[Load] = []
     ours: list[Load] = []
+    open_: list[Load] = []
     outbox: list[tuple[int, float]] = []
     for _ in range(ROUNDS):
         theirs.append(_measure(house, bare, their_requests, seconds, bare=True))
         ours.append(_measure(house, made.template, our_requests, seconds, outbox))
+        open_.append(_measure(house, made.template, our_requests, seconds, settings=NO_WALL))
     left, more = _middle(n for n, _ in outbox), _middle(seconds for _, seconds in outbox)
-    accepted = min(load.share(202) for load in ours)
-    return _rows("accept", theirs, ours, target=1.0), [
+    accepted = min(load.share(202) for load in (*ours, *open_))
+    return [*_rows("accept", theirs, ours, target=1.0), *_wall("accept", open_, ours)], [
         f"**accept**: `POST /v1/jobs` with JWT, validation, a new `Idempotency-Key` each time, {stock.USERS} users, "
         "hold and outbox; beside a Flask view with three raw statements in one transaction and `apply_async`. Both run "
         f"under the gunicorn of `make up`. {accepted:.1%} were accepted. p50/p99 {_times(ours)} beside "
         f"{_times(theirs)}. Publishing goes on in the same processes: when the load ended {left:,.0f} "
-        f"messages were still to be published, which took {more:.1f} s more.",
+        f"messages were still to be published, which took {more:.1f} s more. {WALL}",
     ]
 
 
@@ -54,17 +59,27 @@ def poll(house: House, seconds: float = SECONDS) -> tuple[list[Row], list[str]]:
     raw = [get(f"/jobs/{job}") for job in their_jobs]
     theirs: list[Load] = []
     ours: list[Load] = []
+    open_: list[Load] = []
     unchanged: list[Load] = []
     for _ in range(ROUNDS):
         theirs.append(_measure(house, bare, raw, seconds, bare=True))
         ours.append(_measure(house, made.template, plain, seconds))
+        open_.append(_measure(house, made.template, plain, seconds, settings=NO_WALL))
         unchanged.append(_measure(house, made.template, tagged, seconds))
-    share = min(*(load.share(200) for load in ours), *(load.share(304) for load in unchanged))
-    return [*_rows("poll", theirs, ours, target=0.8), *_rows("poll, nothing new", theirs, unchanged)], [
+    share = min(*(load.share(200) for load in (*ours, *open_)), *(load.share(304) for load in unchanged))
+    return [
+        *_rows("poll", theirs, ours, target=0.8),
+        *_wall("poll", open_, ours),
+        *_rows("poll, nothing new", theirs, unchanged),
+    ], [
         "**poll**: `GET /v1/jobs/{id}` with JWT; beside a Flask view with one raw select by the key. And the same with "
         f"`If-None-Match`, which is answered 304. {share:.1%} were answered so. p50/p99 {_times(ours)} beside "
-        f"{_times(theirs)}.",
+        f"{_times(theirs)}. {WALL}",
     ]
+
+
+def _wall(path: str, without: Sequence[Load], with_it: Sequence[Load]) -> list[Row]:
+    return _rows(f"{path}: row-level security", without, with_it)
 
 
 def _rows(path: str, theirs: Sequence[Load], ours: Sequence[Load], *, target: float | None = None) -> list[Row]:
@@ -87,6 +102,7 @@ def _measure(
     outbox: list[tuple[int, float]] | None = None,
     *,
     bare: bool = False,
+    settings: Mapping[str, str] = {},
 ) -> Load:
     """One round: a fresh copy of the database, an empty broker, fresh processes.
 
@@ -94,7 +110,7 @@ def _measure(
     """
     house.empty_broker()
     url, port = house.new_database(template), free_port()
-    with running("web", {"DATABASE_URL": url, "PORT": str(port)}, house.folder, bare=bare) as web:
+    with running("web", {"DATABASE_URL": url, "PORT": str(port), **settings}, house.folder, bare=bare) as web:
         watched = (web.pid, *house.servers())
         load = fire(Plan(port=port, requests=requests, seconds=seconds, warm_up=2.0, watched=watched))
         if outbox is not None:

@@ -3,6 +3,9 @@
 `sessions()` opens the one transaction of an edge. With `readings()`, for single reads, and `at_once()`, for verbs that
 are one statement, every statement is its own. The clock of the system is the database's (`now`), so processes with
 drifting clocks agree about leases and deadlines.
+
+On PostgreSQL each of them is bound to the rows of whom it acts for when it begins (`models/acting.py`), unless
+ROW_LEVEL_SECURITY is off. SQLite has nothing of the kind.
 """
 
 from __future__ import annotations
@@ -14,15 +17,19 @@ from enum import StrEnum
 from functools import cache
 from threading import Lock
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from psycopg.types.json import Jsonb
 from sqlalchemy import JSON, URL, Connection, Engine, Executable, create_engine, event, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session, SessionTransaction, sessionmaker
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from config import settings
+from models import acting, wire
+from models.acting import Whom
 from models.columns import AwareDateTime as AwareDateTime
 from models.columns import Base as Base
 from models.columns import BigId as BigId
@@ -109,21 +116,73 @@ def _engine() -> Engine:
 
 
 SessionFactory = sessionmaker(expire_on_commit=False, autoflush=False)
-"""What every session of the product is made by; the relay listens to it (`worker/relay.py`)."""
+"""What every session of the product that writes is made by; the relay listens to it (`worker/relay.py`)."""
+
+_ReadingFactory = sessionmaker(expire_on_commit=False, autoflush=False)
+
+_USER, _READ_ONLY = "acting_for", "read_only"
+"""Where a session keeps which user it acts for, as `wire.begin` has it, and whether it may only read."""
 
 
 @contextmanager
 def sessions() -> Iterator[Session]:
     """One transaction: committed when the block ends, rolled back when it raises."""
-    with SessionFactory(bind=engine()) as session, session.begin():
+    with SessionFactory(bind=engine(), info={_USER: _user()}) as session, session.begin():
         yield session
 
 
 @contextmanager
 def readings() -> Iterator[Session]:
-    """A session that only reads, one statement at a time, each seeing the latest; no transaction stays open."""
-    with Session(bind=_engine_without_transactions(), autoflush=False) as session:
-        yield session
+    """A session that only reads, one statement at a time, each seeing the latest; no transaction stays open.
+
+    But for those of one user on PostgreSQL: they are one transaction that cannot write, or each would have to say anew
+    whose they are. Each still sees the latest.
+    """
+    user, source = _user(), engine()
+    if user is None or source.dialect.name != "postgresql":
+        with Session(bind=_engine_without_transactions(), autoflush=False) as session:
+            yield session
+    else:
+        # It is committed, for after a rollback the driver prepares all its statements anew.
+        with _ReadingFactory(bind=source, info={_USER: user, _READ_ONLY: True}) as session, session.begin():
+            yield session
+
+
+def _user() -> str | None:
+    """Whom the database is to let what begins now act for; None is everyone, and "" is nobody."""
+    whom = acting.whom()
+    if whom is Whom.everyone or not settings().row_level_security:
+        return None
+    return whom.hex if isinstance(whom, UUID) else ""
+
+
+@event.listens_for(SessionFactory, "after_begin")
+@event.listens_for(_ReadingFactory, "after_begin")
+def _begin_for_user(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    user = session.info.get(_USER)
+    if user is None or transaction.nested or connection.dialect.name != "postgresql":
+        return
+    driver = _driver(connection)
+    try:
+        wire.begin(driver, user=user, read_only=_READ_ONLY in session.info)
+    except psycopg.Error as error:
+        if driver.closed:
+            connection.invalidate(error)
+            connection.engine.dispose()
+        raise _as_everywhere("BEGIN", error, driver) from error
+
+
+def _driver(connection: Connection) -> psycopg.Connection[Any]:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)  # noqa: S101  # for the types: it can be nothing else
+    return driver
+
+
+def _as_everywhere(statement: str, error: psycopg.Error, driver: psycopg.Connection[Any]) -> Exception:
+    """An error of the driver as SQLAlchemy would raise it."""
+    return DBAPIError.instance(
+        statement, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=driver.closed
+    )
 
 
 class Lone:
@@ -132,8 +191,10 @@ class Lone:
     A session costs more than such a statement does.
     """
 
-    def __init__(self, driver: Any) -> None:
+    def __init__(self, driver: psycopg.Connection[Any], prepared: dict[bytes, bytes]) -> None:
         self.driver = driver
+        self.line = wire.Line(driver, prepared)
+        self.user = _user()
         self.info: dict[str, Any] = {}
 
 
@@ -162,14 +223,19 @@ def at_once() -> Iterator[Sender]:
 @contextmanager
 def _lone(engine: Engine) -> Iterator[Lone]:
     pooled = engine.raw_connection()
+    driver = pooled.driver_connection
+    assert isinstance(driver, psycopg.Connection)  # noqa: S101  # for the types: it can be nothing else
+    lone = Lone(driver, pooled.info.setdefault("prepared", {}))
     try:
-        yield Lone(pooled.driver_connection)
+        yield lone
     except DBAPIError as error:
         if error.connection_invalidated:
             pooled.invalidate(error)
             engine.dispose()  # the others of its age are most likely closed as well
         raise
     finally:
+        if pooled.is_valid and not lone.line.idle:
+            pooled.invalidate()  # broken off in the middle: what it would answer next is not known
         pooled.close()
 
 
@@ -226,16 +292,20 @@ class Prepared:
 
     def __init__(self, statement: Executable) -> None:
         self._statement = statement
-        compiled = statement.compile(dialect=postgresql.psycopg.dialect())  # type: ignore[attr-defined, no-untyped-call]
+        dialect = postgresql.psycopg.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+        compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
+        assert isinstance(compiled, SQLCompiler)  # noqa: S101  # for the types: it is a statement with parameters
         self._sql = str(compiled)
+        self._bytes = self._sql.encode()
+        self._names = compiled.positiontup or []
         self._json = {name for name, bind in compiled.binds.items() if isinstance(bind.type, JSON)}
-        self._constants = self._for_driver({name: v for name, v in compiled.params.items() if v is not None})
+        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
 
     def one_or_none(self, session: Sender, **parameters: Any) -> Sequence[Any] | None:
         """Run it and return its only row, or None."""
         if isinstance(session, Session) and not is_postgresql(session):
             return session.execute(self._statement, parameters).one_or_none()
-        return self._send(session, parameters).fetchone()
+        return self._send(session, parameters)
 
     def read(self, **parameters: Any) -> Sequence[Any] | None:
         """Run it by itself and return its only row, or None: `readings()` without a session, which costs more than the
@@ -257,25 +327,23 @@ class Prepared:
         """Run it for what it does, on PostgreSQL."""
         self._send(session, parameters)
 
-    def _send(self, session: Sender, parameters: dict[str, Any]) -> psycopg.Cursor[Any]:
-        driver = session.driver if isinstance(session, Lone) else session.connection().connection.driver_connection
-        assert isinstance(driver, psycopg.Connection)  # noqa: S101  # for the types: it can be nothing else
+    def _send(self, session: Sender, parameters: dict[str, Any]) -> Sequence[Any] | None:
+        given = {**self._constants, **parameters}
+        values = [self._for_driver(name, given[name]) for name in self._names]
+        driver = session.driver if isinstance(session, Lone) else _driver(session.connection())
         try:
-            return driver.execute(self._sql, {**self._constants, **self._for_driver(parameters)})
+            if isinstance(session, Lone):
+                return session.line.alone(self._bytes, values, user=session.user)
+            cursor = psycopg.RawCursor(driver)
+            cursor.execute(self._bytes, values)
+            return cursor.fetchone() if cursor.description else None
         except psycopg.Error as error:
-            raise DBAPIError.instance(
-                self._sql, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=driver.closed
-            ) from error
+            raise _as_everywhere(self._sql, error, driver) from error
 
-    def _for_driver(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: Jsonb(value)
-            if name in self._json and value is not None
-            else value.value
-            if isinstance(value, StrEnum)
-            else value
-            for name, value in parameters.items()
-        }
+    def _for_driver(self, name: str, value: Any) -> Any:
+        if name in self._json and value is not None:
+            return Jsonb(value)
+        return value.value if isinstance(value, StrEnum) else value
 
 
 def insert_into(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:

@@ -78,7 +78,7 @@ def staging(after: CTE) -> CTE:
         *(bindparam(f"message_{name}", type_=Outbox.__table__.c[name].type) for name in columns[:-1]),
         now(GRACE_SECONDS),
     ).select_from(after)
-    return insert(Outbox).from_select(columns, values).returning(Outbox.id).cte("staged")
+    return insert(Outbox).from_select(columns, values).cte("staged")
 
 
 def take_due(session: Session, *, limit: int) -> list[Message]:

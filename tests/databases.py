@@ -31,6 +31,8 @@ CLOCK = """
     INSERT INTO clock.shift VALUES ('0');
     CREATE FUNCTION clock.now() RETURNS timestamptz LANGUAGE sql STABLE
         AS 'SELECT pg_catalog.now() + (SELECT by FROM clock.shift)';
+    GRANT USAGE ON SCHEMA clock TO PUBLIC;
+    GRANT SELECT ON clock.shift TO PUBLIC;
 """
 """A clock of PostgreSQL that can be moved, for whoever has its schema in the search path before the server's own."""
 

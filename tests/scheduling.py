@@ -1,4 +1,5 @@
-"""Which process runs which tests: those that share a whole running Coinop go to one, so that it is started once.
+"""Which process runs which tests: those that share a whole running Coinop, or users who did everything one can do, go
+to one, so that these are made once.
 
 pytest-xdist has groups for this, but its release 3.8 notes a test's group in a place where pytest 9.2 no longer looks
 for it, and the groups fall apart without a word. So tests are told by their ids.
@@ -14,7 +15,9 @@ from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]
 
 
 def group(nodeid: str) -> str | None:
-    """The name that tests have in common which share a whole running Coinop; None for all others."""
+    """The name that tests have in common which share a whole running Coinop, or users; None for all others."""
+    if nodeid.startswith("tests/security/test_row_level.py"):
+        return "users behind walls"
     shared = re.match(r"tests/(system|presets)/.*\[(sqlite|postgresql)\b", nodeid)
     if shared is None:
         return None

@@ -13,6 +13,7 @@ from config import settings
 from logs import set_up_logging
 from web import (
     account_pages,
+    acting,
     addresses,
     after_checkout,
     api_keys,
@@ -69,6 +70,7 @@ def create_app() -> FrontDoor:
         static_folder=None,
     )
     app.config["SECRET_KEY"] = settings().secret_key.get_secret_value()
+    acting.register(app)
     problems.register(app)
     requests.register(app)
     headers.register(app)

@@ -17,11 +17,12 @@ from models import one_time_tokens
 from models.database import readings
 from models.errors import Refusal, TokenNotGood
 from models.one_time_tokens import Condition, Purpose
-from web import addresses, auth, limits, texts
+from web import acting, addresses, auth, limits, texts
 from web.requests import takes_a_form
 from web.shelf import shelf
 
 pages = Blueprint("account_pages", __name__)
+pages.before_request(acting.for_everyone)
 pages.before_request(limits.count_caller)
 
 

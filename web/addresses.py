@@ -6,12 +6,13 @@ from flask_openapi import APIBlueprint
 
 from models import addresses
 from models.database import readings, sessions
-from web import limits
+from web import acting, limits
 from web.auth import Verification
 from web.problems import Problem
 from web.shelf import shelf
 
 api = APIBlueprint("addresses", __name__, url_prefix="/v1/auth", abp_tags=[{"name": "auth"}])
+api.before_request(acting.for_everyone)
 api.before_request(limits.count_caller)
 
 

@@ -16,7 +16,7 @@ from models import logins, passwords, signup, users
 from models.database import readings, sessions
 from models.errors import Unauthorized
 from models.users import User
-from web import limits, tokens
+from web import acting, limits, tokens
 from web.me import OnItsWay, UserView, render_user
 from web.problems import Problem
 from web.requests import Body
@@ -25,6 +25,7 @@ from web.texts import LONGEST_PASSWORD, Password
 from web.wallets import owned
 
 api = APIBlueprint("auth", __name__, url_prefix="/v1/auth", abp_tags=[{"name": "auth"}])
+api.before_request(acting.for_everyone)
 api.before_request(limits.count_caller)
 
 LinkToken = Annotated[str, Field(min_length=1, max_length=200, description="Out of the link in the e-mail.")]

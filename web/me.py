@@ -8,6 +8,7 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel, EmailStr, Field, field_validator
 
 from models import addresses, closing, passwords, users
+from models.acting import everyone
 from models.api_keys import Scope
 from models.database import readings, sessions
 from models.ledger import Balance
@@ -148,7 +149,7 @@ def close(body: Farewell) -> tuple[dict[str, Any], int]:
     I am logged out at once. Jobs that run are finished first; then an e-mail says that the account is closed.
     """
     user = _proved(body.password)
-    with sessions() as session:
+    with everyone(), sessions() as session:  # whether another admin is left is asked of all
         closing.begin(session, user)
     tokens.look_again()
     return {"status": "closing", "detail": "The account is being closed. An e-mail will say when that is done."}, 202

@@ -8,6 +8,7 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel, Field
 
 from models import referrals
+from models.acting import everyone
 from models.api_keys import Scope
 from models.database import readings, sessions
 from web import tokens
@@ -74,7 +75,7 @@ def refer(body: ReferralRequest) -> tuple[dict[str, Any], int]:
     """Say who brought me, by their code; once, and before I buy anything."""
     with readings() as session:
         catalog = shelf.catalog(session)
-    with sessions() as session:
+    with everyone(), sessions() as session:  # the owner of the code has a part in it
         made = referrals.refer(session, catalog, user_id=tokens.current_user_id(), code=body.code)
     return {
         "object": "referral",

@@ -26,7 +26,7 @@ from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt.exceptions import PyJWTError
 
 from config import settings
-from models import api_keys, logins
+from models import acting, api_keys, logins
 from models.api_keys import Scope
 from models.database import sessions
 from models.errors import ScopeRequired, Unauthorized
@@ -144,6 +144,7 @@ def _require(needed: Scope | None, scopes: Set[str]) -> None:
 def _admit(caller: Caller) -> None:
     """The one place where the caller of a request becomes known to everything after it."""
     g.caller = caller
+    acting.act_for(caller.user_id)
 
 
 def _caller() -> Caller:
@@ -179,12 +180,13 @@ def _by_key(header: str) -> Caller:
         return known[0]
     # As long as a log-in that was ended elsewhere may go on, and no longer: a key may be revoked.
     good_until = time.monotonic() + REFRESH_SECONDS
-    found = api_keys.find(header.removeprefix("Bearer "))
+    with acting.everyone():
+        found = api_keys.find(header.removeprefix("Bearer "))
     if found is None:
         _keys.pop(header, None)
         raise Unauthorized("This API key is not good: it is unknown, was revoked, or its time is over.")
     if found.unnoted:
-        with sessions() as session:
+        with acting.everyone(), sessions() as session:
             api_keys.note_use(session, key_id=found.id)
     caller = Caller(found.user_id, scopes=frozenset(found.scopes))
     _remember(_keys, header, (caller, good_until))

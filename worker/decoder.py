@@ -25,7 +25,7 @@ def main(name: str, most_pixels: int) -> None:
 
     from PIL import Image
 
-    Image.MAX_IMAGE_PIXELS = most_pixels // 2  # it warns above this and refuses above twice as many
+    Image.MAX_IMAGE_PIXELS = (most_pixels + 1) // 2  # it warns above this and refuses above twice as many
     data = io.BytesIO(sys.stdin.buffer.read())
     with Image.open(data, formats=[name]) as picture:
         # A JPEG can be decoded to an eighth of its size: all its data is read, and a hundredth of the memory is enough.

@@ -8,6 +8,7 @@ without anybody noticing. Starting it takes some 60 milliseconds of computing.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -25,6 +26,9 @@ log = structlog.get_logger(__name__)
 
 PROGRAM = Path(__file__).with_name("decoder.py")
 CANNOT_BE_DECODED = 1
+HANDED_ON = ("PATH", "LD_LIBRARY_PATH")
+"""Variables of the environment that the program may need to start. Our secrets are among the others."""
+
 LONGEST_SECONDS = 60.0
 """How long it may take when the machine is so busy that its few seconds of computing take longer."""
 
@@ -49,6 +53,10 @@ def examine(data: bytes, *, declared: str | None = None) -> Picture:
     return picture
 
 
+def _environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in HANDED_ON if name in os.environ}
+
+
 def _decode(picture: Picture, most_pixels: int) -> None:
     ending = pictures.ENDINGS[picture.media_type]
     name = {"jpg": "JPEG"}.get(ending, ending.upper())
@@ -56,7 +64,7 @@ def _decode(picture: Picture, most_pixels: int) -> None:
         # Isolated (-I): neither this folder nor the environment has a say in what it imports.
         code = subprocess.run(  # noqa: S603  # our own program with our own arguments
             [sys.executable, "-I", str(PROGRAM), name, str(most_pixels)],
-            input=picture.data, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={},
+            input=picture.data, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_environment(),
             timeout=LONGEST_SECONDS, check=False,
         ).returncode  # fmt: skip
     except subprocess.TimeoutExpired:

@@ -20,6 +20,7 @@ from kombu.exceptions import KombuError
 from sqlalchemy.exc import SQLAlchemyError
 
 from models import outbox
+from models.acting import Whom, act_for
 from models.database import at_once, on_commit, sessions
 from models.outbox import Message
 
@@ -61,6 +62,8 @@ class Relay:
                 self._pid = os.getpid()
 
     def _run(self) -> None:
+        # The thread begins with some user's request, and its messages are everyone's.
+        act_for(Whom.everyone)
         while True:
             batch = [self._messages.get()]
             time.sleep(LINGER_SECONDS)

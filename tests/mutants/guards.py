@@ -13,6 +13,7 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.offers import OFFERS
 from tests.mutants.plans import PLANS
 from tests.mutants.uploads import BROUGHT_ALONG
+from tests.mutants.walls import WALLS
 
 TRANSFERS, MOVES, CLAWBACKS = (f"models/ledger/{name}.py" for name in ("transfers", "moves", "clawbacks"))
 RUNS, SUBMISSION, RESCUE = (f"models/jobs/{name}.py" for name in ("runs", "submission", "rescue"))
@@ -254,4 +255,7 @@ DATABASE = [
     ),
 ]  # fmt: skip
 
-MUTANTS = [*BALANCES, *ONCE, *LIFE, *EXPRESS, *DATABASE, *OFFERS, *PLANS, *GETTING_IN, *ACCOUNTS, *MAIL, *BROUGHT_ALONG]
+MUTANTS = [
+    *BALANCES, *ONCE, *LIFE, *EXPRESS, *DATABASE, *OFFERS, *PLANS, *GETTING_IN, *ACCOUNTS, *MAIL, *BROUGHT_ALONG,
+    *WALLS,
+]  # fmt: skip

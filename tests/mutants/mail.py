@@ -132,7 +132,7 @@ GATEWAY = [
         "with contextlib.suppress(KeyError):", OF_SMTP,
     ),
     Mutant(
-        "a talk ends, however slow", SMTP, "        if left <= 0:\n", "        if False:\n", OF_SMTP,
+        "a talk ends, however slow", SMTP, "left = self.ends - time.monotonic()", "left = self.timeout", OF_SMTP,
     ),
     Mutant(
         "a server that refuses us refuses no mail", SMTP,

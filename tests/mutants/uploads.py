@@ -128,6 +128,11 @@ TAKEN_FOR_PICTURES = [
         "a picture is decoded once", DECODING, "        _decode(picture, most_pixels)\n", "        pass\n",
         OF_PICTURES,
     ),
+    Mutant(
+        "…with only so much memory", DECODER, "        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))\n", "",
+        OF_PICTURES,
+    ),
+    Mutant("…and no secrets", DECODING, "env=_environment(),", "env=None,", OF_PICTURES),
     Mutant("a PNG does not move", PNG, "            raise Animated\n", "            pass\n", OF_PICTURES),
     Mutant("a GIF does not move", GIF, "                raise Animated\n", "                pass\n", OF_PICTURES),
     Mutant(

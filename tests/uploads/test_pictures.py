@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import random
+import signal
 import struct
+import subprocess
+import sys
 from contextlib import suppress
 from typing import Any
 
@@ -28,6 +31,7 @@ from tests.uploads.drawings import (
     png_with,
     save,
 )
+from worker import decoding
 from worker.decoding import examine
 
 MOST = 40_000_000
@@ -205,6 +209,46 @@ def test_a_file_with_broken_bytes_is_refused_or_a_picture_and_nothing_else(media
         with suppress(PictureRefused):
             found = read(bytes(broken))
             assert found.width * found.height <= MOST
+
+
+def test_the_decoder_is_told_no_secrets_and_brings_nobody_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = subprocess.run
+    ran: list[Any] = []
+
+    def note(*command: Any, **how: Any) -> Any:
+        ran.append(how["env"])
+        return run(*command, **how)
+
+    monkeypatch.setattr(subprocess, "run", note)
+    examine(picture())
+    assert set(ran[0]) <= {"PATH", "LD_LIBRARY_PATH"}
+    for code, error, said in (
+        (-signal.SIGSEGV, PictureRefused, "cannot be decoded"),
+        (-signal.SIGXCPU, PictureRefused, "cannot be decoded"),
+        (-signal.SIGKILL, RuntimeError, "ended with -9"),
+        (127, RuntimeError, "ended with 127"),
+    ):
+        monkeypatch.setattr(subprocess, "run", lambda *_, code=code, **__: subprocess.CompletedProcess([], code))
+        with pytest.raises(error, match=said):
+            examine(picture())
+
+
+@pytest.mark.parametrize(("least", "code"), [(256 * 2**20, 0), (0, 1)])
+def test_the_decoder_has_only_so_much_memory(least: int, code: int) -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(decoding.PROGRAM.parent)!r}); import decoder; "
+        f"decoder.MEMORY, decoder.MEMORY_PER_PIXEL = 100 * 2**20 + {least}, 0; decoder.main('PNG', 100_000_000)"
+    )
+    large = png_with(width=10_000, height=9_000)
+    ended = subprocess.run([sys.executable, "-I", "-c", program], input=large, capture_output=True, check=False)
+    assert ended.returncode == code, ended.stderr
+    assert code == 0 or b"MemoryError" in ended.stderr
+
+
+def test_a_picture_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "LONGEST_SECONDS", 0.001)
+    with pytest.raises(PictureRefused, match="cannot be decoded"):
+        examine(picture())
 
 
 def test_bytes_that_only_look_like_a_picture_do_not_decode() -> None:

@@ -13,12 +13,14 @@ from models.database import readings
 from models.errors import RoleRequired
 from models.users import Role
 from web import tokens
+from web.acting import for_everyone
 
 
 def admit() -> None:
     """For `before_request`. What a user may do is asked of the database each time, and not of the token: a role that
     was taken away opens nothing. Raises `Unauthorized`, `ScopeRequired` for ordinary API keys, and `RoleRequired`.
     """
+    for_everyone()
     if _has_admin_key():
         g.acting = By(Actor.admin_key, request_id=g.request_id)
         return
