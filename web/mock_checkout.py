@@ -23,9 +23,11 @@ from config import PaymentsMode, settings
 from models.database import readings, sessions
 from models.errors import NotFound
 from models.payments import mock_objects
+from web.acting import for_everyone
 from web.waiting import wait_for
 
 pages = Blueprint("mock_checkout", __name__, url_prefix="/mock-checkout")
+pages.before_request(for_everyone)
 
 PRESSABLE = {
     "checkout.session": ("pay", "authenticate", "fail", "abandon", "debit", "arrive", "bounce"),

@@ -1,6 +1,6 @@
 """Payments: customers, checkouts, payments, invoices, refunds, disputes, billed subscriptions, the inbox, top-ups.
 
-Revision: 0005, after 0003
+Revision: 0005, after 0004
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
@@ -19,6 +19,18 @@ JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=Tru
 MOMENT = sa.String(26).with_variant(sa.DateTime(timezone=True), "postgresql")
 
 CLOCK = {"postgresql": "now()", "sqlite": "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"}
+
+
+ME = "NULLIF(current_setting('coinop.user_id', true), '')::uuid"
+MY_PAYMENTS = f"ANY (ARRAY(SELECT payments.id FROM payments WHERE payments.user_id = {ME}))"  # noqa: S608  # constants
+
+BY_USER = ("billed_subscriptions", "checkouts", "customers", "errands", "invoices", "payments", "top_ups")
+BY_PAYMENT = ("disputes", "payment_lots", "refunds")
+
+POLICIES = {
+    **dict.fromkeys(BY_USER, f"USING (user_id = {ME})"),
+    **dict.fromkeys(BY_PAYMENT, f"USING (payment_id = {MY_PAYMENTS})"),
+}
 
 
 def word(name: str, *words: str) -> sa.Enum:
@@ -33,7 +45,6 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=255), nullable=False),
         sa.Column("type", sa.String(length=100), nullable=False),
         sa.Column("object_id", sa.String(length=255), nullable=False),
-        sa.Column("payload", JSON, nullable=False),
         sa.Column("state", word("state", "received", "done", "ignored", "failed"), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("due_at", MOMENT, server_default=clock, nullable=False),
@@ -321,6 +332,10 @@ def upgrade() -> None:
     )
     op.add_column("subscriptions", sa.Column("series", sa.String(length=100), nullable=True))
     op.add_column("subscriptions", sa.Column("paid_until", MOMENT, nullable=True))
+    if dialect == "postgresql":
+        for table, policy in POLICIES.items():
+            op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+            op.execute(f"CREATE POLICY own_rows ON {table} {policy}")
 
 
 def downgrade() -> None:

@@ -1,7 +1,7 @@
 """The inbox: events of the gateway, each stored once before anything is done about it.
 
 An event is only a hint where to look: a task looks at the object itself, brings our rows in line with it and marks the
-event done in the same transaction. `payload` is kept for the record.
+event done in the same transaction. What else it said is not kept: it may be out of date, and has names and addresses.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import CheckConstraint, Index, String, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import outbox
-from models.database import AwareDateTime, Base, Json, insert_into, now, words
+from models.database import AwareDateTime, Base, insert_into, now, words
 from models.errors import NotFound
 from models.payments.tables import GATEWAY_ID
 
@@ -61,7 +60,6 @@ class GatewayEvent(Base):
     id: Mapped[str] = mapped_column(String(GATEWAY_ID), primary_key=True)
     type: Mapped[str] = mapped_column(String(100))
     object_id: Mapped[str] = mapped_column(String(GATEWAY_ID))
-    payload: Mapped[dict[str, Any]] = mapped_column(Json)
     state: Mapped[EventState] = mapped_column(words(EventState, "state"), default=EventState.received)
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime] = mapped_column(AwareDateTime, server_default=now())
@@ -70,10 +68,10 @@ class GatewayEvent(Base):
     ended_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
 
 
-def receive(session: Session, *, event_id: str, event_type: str, object_id: str, payload: dict[str, Any]) -> bool:
+def receive(session: Session, *, event_id: str, event_type: str, object_id: str) -> bool:
     """Store an event and have it handled, and say whether it is new. Locks nothing; again changes nothing."""
     statement = insert_into(session, GatewayEvent).values(
-        id=event_id, type=event_type, object_id=object_id, payload=payload, state=EventState.received, attempts=0,
+        id=event_id, type=event_type, object_id=object_id, state=EventState.received, attempts=0,
         due_at=now(GRACE_SECONDS),
     )  # fmt: skip
     new = session.scalar(statement.on_conflict_do_nothing(index_elements=[GatewayEvent.id]).returning(GatewayEvent.id))
