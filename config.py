@@ -145,6 +145,7 @@ class Settings(BaseSettings):
     login_rate_limit: str = "10 per 15 minutes"
     mail_rate_limit: str = "5 per hour"
     submit_rate_limit: str = "600 per minute"
+    upload_rate_limit: str = "30 per minute"
 
     # A second lock on what users own (PostgreSQL only; see docs/security.md)
     row_level_security: bool = True
@@ -249,7 +250,7 @@ class Settings(BaseSettings):
             raise ValueError("expected https://host, or http:// to this machine: the secret key goes there")
         return value.rstrip("/") if value else value
 
-    @field_validator("auth_rate_limit", "login_rate_limit", "mail_rate_limit", "submit_rate_limit")
+    @field_validator("auth_rate_limit", "login_rate_limit", "mail_rate_limit", "submit_rate_limit", "upload_rate_limit")
     @classmethod
     def _readable_rate(cls, value: str) -> str:
         try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
@@ -23,16 +22,8 @@ from sqlalchemy.orm import Session
 
 from ops import embedded
 
-_home = Path(tempfile.mkdtemp(prefix="coinop-tests-"))
-
-if sys.dont_write_bytecode and sys.pycache_prefix is None and "PYTHONDONTWRITEBYTECODE" in os.environ:
-    # Dozens of processes are started, and each would compile everything anew: the bytecode may not lie beside the
-    # sources, so it lies here, for this process and for all that it starts.
-    sys.dont_write_bytecode = False
-    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(_home / "bytecode")
-    del os.environ["PYTHONDONTWRITEBYTECODE"]
-
 # The settings are read when the product is imported, so they are chosen before that.
+_home = Path(tempfile.mkdtemp(prefix="coinop-tests-"))
 _broker_port = embedded.free_port()
 for _name in list(os.environ):
     if _name in ("DATABASE_URL", "STORAGE_URL", "PRESET", "COINOP_ENV"):
@@ -45,6 +36,7 @@ os.environ.update(
     MOCK_LATENCY_SECONDS="0",
     AUTH_RATE_LIMIT="100000 per minute",
     SUBMIT_RATE_LIMIT="100000 per minute",
+    UPLOAD_RATE_LIMIT="100000 per minute",
     LOG_LEVEL="WARNING",
 )
 
@@ -56,7 +48,7 @@ from models.catalog import load, read_preset  # noqa: E402
 from models.database import sessions  # noqa: E402
 from models.ledger import Source  # noqa: E402
 from tests.databases import CLOCK, TEMPLATE, Databases, SqliteFiles, in_use  # noqa: E402
-from tests.scheduling import group, pytest_xdist_make_scheduler  # noqa: E402, F401
+from tests.scheduling import group, pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: E402, F401
 from tests.system.houses import Houses  # noqa: E402
 from web import create_app  # noqa: E402
 from web.commands.database import upgrade  # noqa: E402

@@ -19,7 +19,8 @@ from uuid import uuid4
 import psycopg
 from sqlalchemy import Engine, event
 
-from config import settings
+import config
+from config import Settings, settings
 from models import database as db
 from ops import embedded
 
@@ -56,6 +57,9 @@ KEPT = ("alembic_version", "catalog_versions")
 _engines: dict[tuple[str, int], Engine] = {}
 """By URL and size of the pool."""
 
+_read: dict[frozenset[tuple[str, str]], Settings] = {}
+"""By what the environment was."""
+
 preparations: list[Callable[[Any], None]] = []
 """What is to be done with every new connection of theirs."""
 
@@ -64,7 +68,7 @@ preparations: list[Callable[[Any], None]] = []
 def in_use(url: str) -> Iterator[str]:
     """Let the product of this process use a database until the block ends."""
     os.environ["DATABASE_URL"] = url
-    settings.cache_clear()
+    _read_settings()
     kept = _engine_of(url, settings().database_pool)
     db._engine.cache_clear()
     with mock.patch.object(db, "make_engine", return_value=kept):
@@ -77,6 +81,16 @@ def in_use(url: str) -> Iterator[str]:
         del os.environ["DATABASE_URL"]
         settings.cache_clear()
         db._engine.cache_clear()
+
+
+def _read_settings() -> None:
+    """Have the settings follow the environment. Reading one environment again takes longer than some tests do."""
+    settings.cache_clear()
+    environment = frozenset(item for item in os.environ.items() if item[0] != "PYTEST_CURRENT_TEST")
+    if environment in _read:
+        with mock.patch.object(config, "Settings", return_value=_read[environment]):
+            settings()
+    _read[environment] = settings()
 
 
 def close(engine: Engine) -> None:

@@ -1,6 +1,9 @@
 """Which process runs which tests: those that share a whole running Coinop, or users who did everything one can do, go
 to one, so that these are made once.
 
+They begin first, as they are many and wait most of the time; then come the longest of the others, so that no process
+is left alone with one of them in the end.
+
 pytest-xdist has groups for this, but its release 3.8 notes a test's group in a place where pytest 9.2 no longer looks
 for it, and the groups fall apart without a word. So tests are told by their ids.
 """
@@ -12,6 +15,15 @@ from typing import Any
 
 import pytest
 from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]
+
+LONG = re.compile("tests/races/|test_properties|test_batches|test_statement_files|test_pictures")
+"""Tests that take a second or more."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long tests in front."""
+    items.sort(key=lambda item: not LONG.search(item.nodeid))
 
 
 def group(nodeid: str) -> str | None:

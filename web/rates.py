@@ -51,16 +51,21 @@ class Window:
 
 
 @cache
-def _windows(words: str) -> list[Window]:
+def _windows(words: str, endpoints: tuple[str, ...]) -> list[Window]:
     return [Window(limit) for limit in Limit.parse(words)]
 
 
-def counted(*endpoints: str) -> Callable[[], None]:
-    """For `before_request`, once the caller is known: SUBMIT_RATE_LIMIT, for these endpoints together."""
+def _of_submissions() -> str:
+    return settings().submit_rate_limit
+
+
+def counted(*endpoints: str, limit: Callable[[], str] = _of_submissions) -> Callable[[], None]:
+    """For `before_request`, once the caller is known: the words of this limit, SUBMIT_RATE_LIMIT unless told, for these
+    endpoints together."""
 
     def count() -> None:
         if request.endpoint in endpoints:
-            for window in _windows(settings().submit_rate_limit):
+            for window in _windows(limit(), endpoints):
                 window.count(tokens.current_user_id())
 
     return count

@@ -123,7 +123,8 @@ def _refuse_unreadable() -> None:
     if "\x00" in request.path:
         raise NotFound
     if b"%00" in request.query_string:
-        raise InvalidInput(Fault("query", "has a character that no text has"))
+        named = [name for name, value in request.args.items(multi=True) if "\x00" in value and "\x00" not in name]
+        raise InvalidInput(Fault(named[0] if named else "query", "has a character that no text has"))
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return
     view = current_app.view_functions[request.endpoint or ""]

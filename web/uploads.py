@@ -23,7 +23,7 @@ from models.errors import Fault, InvalidInput, NotFound, TooManyUploads
 from models.pages import MOST_PER_PAGE
 from models.pictures import Picture
 from models.uploads import Upload
-from web import tokens
+from web import rates, tokens
 from web.document import file
 from web.problems import Problem
 from web.requests import takes_a_file
@@ -35,6 +35,8 @@ api = APIBlueprint(
     "uploads", __name__, url_prefix="/v1/uploads", abp_tags=[{"name": "uploads"}], abp_security=tokens.BY_TOKEN_OR_KEY
 )
 api.before_request(tokens.callers(read=Scope.jobs_read, write=Scope.jobs_write))
+# Each may cost some seconds of computing.
+api.before_request(rates.counted("uploads.upload", limit=lambda: settings().upload_rate_limit))
 
 FIELD = "file"
 """The field of a form that holds the picture."""

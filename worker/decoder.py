@@ -6,6 +6,7 @@ cannot.
 
 import contextlib
 import io
+import os
 import resource
 import sys
 
@@ -17,6 +18,7 @@ MEMORY, MEMORY_PER_PIXEL = 256 * 2**20, 20
 
 
 def main(name: str, most_pixels: int) -> None:
+    os.nice(10)  # whoever polls comes first
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     with contextlib.suppress(OSError, ValueError):  # some systems have no such limit

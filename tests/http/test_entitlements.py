@@ -131,13 +131,17 @@ def test_places_of_others_are_theirs(caller: Caller, sign_up: Any) -> None:
         ("Companions/ann", "limit_name"),
         ("companions/" + "x" * 201, "item"),
         ("companions/%20", "item"),
-        ("companions/a%00b", "item"),
     ],
 )
 def test_bad_names_are_named(caller: Caller, path: str, field: str) -> None:
     answer = _put(caller, path)
     assert (answer.status_code, [error["field"] for error in answer.json["errors"]]) == (422, [field])
     assert _delete(caller, path) == 422
+
+
+def test_a_path_with_what_no_text_has_leads_nowhere(caller: Caller) -> None:
+    assert _put(caller, "companions/a%00b").status_code == 404
+    assert _delete(caller, "companions/a%00b") == 404
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "after=a%00b", "offset=1"])

@@ -94,7 +94,7 @@ def test_what_has_ended_cannot_be_canceled(new_user: NewUser, status: Status) ->
             work.complete(made)
         else:
             work.once(jobs.fail, made, code="x", message="x")
-    assert refused(NotCancelable, jobs.request_cancel, user_id=user, job_id=job).members == {"status": status}
+    assert refused(NotCancelable, jobs.request_cancel, user_id=user, job_id=job).members == {"job_status": status}
 
 
 def test_the_jobs_of_others_do_not_exist(new_user: NewUser) -> None:

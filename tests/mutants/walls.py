@@ -17,15 +17,17 @@ WALLS = [
     Mutant("every table of users has its wall", POLICIES, '    "saved_replies",\n', "", OF_WALLS),
     Mutant(
         "a wall is switched on", POLICIES,
-        '        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")\n', "", OF_WALLS,
+        '        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")\n',
+        '        if table != "notices":\n            op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")\n',
+        OF_WALLS,
     ),
     Mutant(
         "credits are those of one's own wallets", POLICIES,
-        'FROM wallets WHERE wallets.user_id = {ME}))"', 'FROM wallets WHERE {ME} IS NOT NULL))"', OF_WALLS,
+        "USING (wallet_id = {MY_WALLETS})", "USING (wallet_id > 0 AND {ME} IS NOT NULL)", OF_WALLS,
     ),
     Mutant(
         "refresh tokens are those of one's own log-ins", POLICIES,
-        'FROM logins WHERE logins.user_id = {ME}))"', 'FROM logins WHERE {ME} IS NOT NULL))"', OF_WALLS,
+        "USING (login_id = {MY_LOGINS})", "USING ({ME} IS NOT NULL)", OF_WALLS,
     ),
     Mutant(
         "a user's own account is the only one", POLICIES,

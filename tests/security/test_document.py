@@ -12,6 +12,8 @@ from uuid import UUID, uuid4
 import pytest
 import schemathesis
 from flask.testing import FlaskClient
+from flask_openapi import APIBlueprint, Info
+from pydantic import create_model
 from schemathesis import Case
 from schemathesis.auths import AuthContext
 from schemathesis.config import SchemathesisConfig
@@ -27,6 +29,7 @@ from tests.security.document import Operation, operations, sample
 from tests.security.first_user import SOLD, Ada, settle
 from tests.security.test_two_tenants import BODIES, FIELDS
 from tests.uploads.drawings import picture
+from web.requests import FrontDoor
 from web.shelf import shelf
 
 SEED = 20_261_121
@@ -65,6 +68,7 @@ def _schema(app: Any, *, thorough: bool = True) -> Any:
     config = SchemathesisConfig.from_dict(
         {
             "seed": SEED,
+            "cache": {"enabled": False},
             "generation": {
                 "max-examples": EXAMPLES, "deterministic": True, "database": "none", "with-security-parameters": False,
             },
@@ -161,6 +165,17 @@ def test_every_success_is_as_the_document_says(app: Any, client: FlaskClient) ->
     assert not faults, "\n\n".join(faults)
     missing = {each.name for each in operations(client)} - succeeded - set(NO_SUCCESS)
     assert missing == set(), "these answered no success: say why in NO_SUCCESS, or give a good body in BODIES"
+
+
+def test_two_models_of_one_name_stop_the_boot() -> None:
+    """The document could only have one of them, and would be wrong about the other."""
+    app = FrontDoor("doors", info=Info(title="Doors", version="1"), doc_ui=False)
+    first, second = (APIBlueprint(f"doors{number}", __name__, url_prefix=f"/{number}") for number in range(2))
+    first.get("/", responses={200: create_model("DoorView", wide=(int, ...))})(lambda: {})
+    second.get("/", responses={200: create_model("DoorView", wide=(str, ...))})(lambda: {})
+    app.register_api(first)
+    with pytest.raises(ValueError, match="DoorView"):
+        app.register_api(second)
 
 
 def _admin(ada: Ada) -> Ada:

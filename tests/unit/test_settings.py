@@ -53,6 +53,7 @@ def _boot(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         ("APP_URL", "https://app.example.com/?page=1", "expected an address"),
         ("TRUSTED_PROXIES", "-1", "greater than or equal to 0"),
         ("PAYMENTS_MODE", "stripe", "STRIPE_SECRET_KEY: required"),
+        ("UPLOAD_RATE_LIMIT", "slowly", "30 per minute"),
         ("UPLOAD_DAYS", "0", "greater than or equal to 1"),
         ("UPLOAD_SPACE_BYTES", "500 MB", "valid integer"),
         ("MAX_UPLOAD_BYTES", "10", "greater than or equal to 1024"),

@@ -62,5 +62,12 @@ def test_the_page_knows_every_setting_and_every_reason() -> None:
     assert {f"`{why}`" for why in reasons} <= set(re.findall(r"`[a-z]+`", PAGE))
     assert len(set(reasons)) == 5
     codes = (PictureRefused.code, UploadSpaceFull.code, TooManyUploads.code, "image_refused", "image_unavailable")
-    for name in ("MAX_UPLOAD_BYTES", "MAX_IMAGE_PIXELS", "UPLOAD_DAYS", "UPLOAD_SPACE_BYTES", *codes):
+    for name in (
+        "MAX_UPLOAD_BYTES",
+        "MAX_IMAGE_PIXELS",
+        "UPLOAD_DAYS",
+        "UPLOAD_SPACE_BYTES",
+        "UPLOAD_RATE_LIMIT",
+        *codes,
+    ):
         assert f"`{name}`" in PAGE

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from ipaddress import ip_address
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NoReturn
 from unittest import mock
@@ -296,15 +297,14 @@ def test_a_body_shorter_than_it_says_is_not_taken(serve: Serve) -> None:
 
 
 def _drip(*pieces: bytes) -> Script:
-    """Send the first piece, and then the others, one after another without end, a byte at a time."""
+    """Send the first piece, and then the others again and again, a byte at a time, for much longer than is waited."""
 
     def script(connection: ssl.SSLSocket, path: str) -> None:
         connection.sendall(pieces[0])
-        gone = threading.Event()
-        while not gone.wait(0.02):
-            for byte in b"".join(pieces[1:]):
-                connection.sendall(bytes((byte,)))
-                gone.wait(0.02)
+        pause = threading.Event()
+        for byte in islice(cycle(b"".join(pieces[1:])), 200):
+            connection.sendall(bytes((byte,)))
+            pause.wait(0.02)
 
     return script
 

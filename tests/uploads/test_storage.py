@@ -41,9 +41,11 @@ def test_all_under_a_prefix_is_deleted_and_no_neighbour(folder: Folder) -> None:
     assert folder.path("job-1/3/0").read_bytes() == b"again"
 
 
-@pytest.mark.parametrize("key", ["", ".", "/", "..", "../files", "job-1/../..", "/etc/passwd", "job-1/../../x"])
+@pytest.mark.parametrize("key", ["", ".", "..", "../files", "job-1/../..", "job-1/../../x", "{outside}"])
 def test_nothing_outside_is_touched_nor_everything_at_once(folder: Folder, tmp_path: Path, key: str) -> None:
+    """None of the keys leads further than this test's own folder, for a guard that is not there protects nothing."""
     (tmp_path / "x").write_text("a bystander")
+    key = key.format(outside=tmp_path / "x")
     for verb in (folder.delete, folder.delete_all, folder.path, lambda key: next(folder.older_than(key, seconds=0))):
         with pytest.raises(ValueError, match="not inside the storage folder"):
             verb(key)

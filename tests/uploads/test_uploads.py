@@ -299,6 +299,20 @@ def test_uploads_leave_threads_for_polling(sign_up: SignUp) -> None:
     assert places()._all == settings().web_threads // 2
 
 
+def test_one_user_brings_so_many_in_a_while(caller: Caller, sign_up: SignUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    # No other test has this very limit, so nobody has come before.
+    monkeypatch.setenv("UPLOAD_RATE_LIMIT", "2 per minute; 123457 per day")
+    settings.cache_clear()
+    assert bring(caller, picture()).status_code == 201
+    assert bring(caller, b"nonsense").status_code == 422
+    answer = bring(caller, picture())
+    assert (answer.status_code, (answer.json or {})["code"]) == (429, "too_many_requests")
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert caller.get("/v1/uploads").status_code == 200
+    assert caller.submit().status_code == 202, "jobs have a limit of their own"
+    assert bring(sign_up(), picture()).status_code == 201
+
+
 def test_one_user_does_not_take_all_places(caller: Caller) -> None:
     few = Places(3)
     mine, other = caller.tokens["user"]["id"], "somebody else"
