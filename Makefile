@@ -40,6 +40,14 @@ contracts: .venv/.installed ## check which package imports which
 migrate: .venv/.installed ## bring the tables and the catalog up to date
 	@$(PY) -m flask --app wsgi migrate
 
+.PHONY: stripe-sync
+stripe-sync: .venv/.installed ## show which prices of plans Stripe lacks; ARGS=--yes makes them
+	@$(PY) -m ops.stripe sync $(ARGS)
+
+.PHONY: stripe-doctor
+stripe-doctor: .venv/.installed ## check the Stripe account: key, webhook, prices
+	@$(PY) -m ops.stripe doctor
+
 .PHONY: bench
 bench: .venv/.installed ## measure speed beside a bare baseline
 	@$(PY) -m bench $(ARGS)

@@ -18,7 +18,14 @@ accept_content = ["json"]
 enable_utc = True
 timezone = "UTC"
 
-imports = ("tasks.generation", "tasks.maintenance", "tasks.email", "tasks.uploads")
+imports = (
+    "tasks.generation",
+    "tasks.maintenance",
+    "tasks.email",
+    "tasks.uploads",
+    "tasks.payments",
+    "tasks.mock_payments",
+)
 
 # One queue for each way of waiting, so that a flood of one kind of work delays no other. Beat's own small tasks ride
 # `maintenance`. Each has an exchange of its own: queues that share one would each get every message.
@@ -98,6 +105,10 @@ beat_schedule = {
     "tell whose balance is low": _every(30.0, "maintenance.tell_low_balances"),
     "wake e-mails whose message was lost": _every(5.0, "email.wake_forgotten"),
     "forget old tokens": _every(3600.0, "maintenance.forget_tokens"),
+    "have done what payments left lying": _every(10.0, "payments.sweep"),
+    "top up low balances": _every(30.0, "payments.top_up"),
+    "look for what the gateway never told": _every(3600.0, "payments.reconcile"),
+    "let time pass at the mock gateway": _every(60.0, "payments.let_time_pass"),
     "audit the books": _every(3600.0, "maintenance.audit"),
 }
 # Look at the schedule at least this often, so that short periods are kept.

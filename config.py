@@ -7,6 +7,8 @@ generated in the state folder. A bad value stops the boot with the variable's na
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 from email.utils import parseaddr
 from enum import StrEnum
@@ -34,6 +36,9 @@ ROOT = Path(__file__).resolve().parent
 SECRETS_FILE = "secrets.env"
 """The file in `COINOP_HOME` that holds the secrets `make up` generates on its first run."""
 
+LIVE_KEYS = ("sk_live_", "rk_live_")
+"""How Stripe's keys begin that take real money."""
+
 
 class BadSettings(SystemExit):
     """The environment cannot be used; the message names each variable at fault and what it should be."""
@@ -57,6 +62,10 @@ class PaymentsMode(StrEnum):
 def _reachable(host: str) -> str:
     local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # these two are no address to go to
     return f"[{local}]" if ":" in local else local
+
+
+def _told(secret: SecretStr | None) -> str:
+    return secret.get_secret_value().strip() if secret else ""
 
 
 def _has_good_port(url: SplitResult) -> bool:
@@ -232,6 +241,15 @@ class Settings(BaseSettings):
             raise ValueError("expected an address such as https://api.example.com")
         return value.rstrip("/")
 
+    @field_validator("stripe_api_base")
+    @classmethod
+    def _reached_in_secret(cls, value: str | None) -> str | None:
+        url = urlsplit(value or "")
+        secret = url.scheme == "https" or (url.scheme == "http" and on_this_machine(url.hostname or ""))
+        if value and not (secret and url.hostname and url.path in ("", "/") and not url.query and not url.fragment):
+            raise ValueError("expected https://host, or http:// to this machine: the secret key goes there")
+        return value.rstrip("/") if value else value
+
     @field_validator("auth_rate_limit", "login_rate_limit", "mail_rate_limit", "submit_rate_limit", "upload_rate_limit")
     @classmethod
     def _readable_rate(cls, value: str) -> str:
@@ -323,13 +341,32 @@ class Settings(BaseSettings):
     def _modes_have_their_keys(self) -> Self:
         if self.ai_mode is AiMode.openai:
             raise ValueError("AI_MODE: expected mock; this release has no other provider")
-        if self.payments_mode is PaymentsMode.stripe:
-            raise ValueError("PAYMENTS_MODE: expected mock; this release takes no payments")
+        if self.payments_mode is PaymentsMode.mock:
+            if not self.in_development and "payments_mode" not in self.model_fields_set:
+                raise ValueError(
+                    "PAYMENTS_MODE: required with COINOP_ENV=production, stripe; "
+                    "with mock, whoever presses a button has paid"
+                )
+            return self
+        missing = [name for name in ("stripe_secret_key", "stripe_webhook_secret") if not _told(getattr(self, name))]
+        if missing:
+            raise ValueError("\n  ".join(f"{name.upper()}: required with PAYMENTS_MODE=stripe" for name in missing))
+        if self.in_development and _told(self.stripe_secret_key).startswith(LIVE_KEYS):
+            raise ValueError(
+                "STRIPE_SECRET_KEY: expected a test key (sk_test_…), as a live one takes real money; "
+                "it is for COINOP_ENV=production"
+            )
         return self
 
     @property
     def in_development(self) -> bool:
         return self.coinop_env is Environment.development
+
+    @property
+    def webhook_secret(self) -> str:
+        """What webhooks are signed with. A mock that was told none makes its own from `SECRET_KEY`."""
+        derived = hmac.new(self.secret_key.get_secret_value().encode(), b"webhooks of the mock gateway", hashlib.sha256)
+        return _told(self.stripe_webhook_secret) or f"whsec_{derived.hexdigest()}"
 
     @property
     def on_postgresql(self) -> bool:

@@ -30,6 +30,7 @@ from models import (
     users,
 )
 from models.errors import LastAdmin
+from models.payments import leaving
 from models.users import User
 
 GRACE_SECONDS = 60
@@ -51,6 +52,7 @@ def begin(session: Session, user: User) -> None:
     api_keys.revoke_all(session, user_id=user.id)
     one_time_tokens.end_all(session, user_id=user.id)
     jobs.cancel_waiting(session, user_id=user.id)
+    leaving.stop(session, user_id=user.id)
 
 
 def due(session: Session, *, limit: int) -> Sequence[UUID]:
@@ -59,8 +61,10 @@ def due(session: Session, *, limit: int) -> Sequence[UUID]:
 
 
 def ready(session: Session, *, user_id: UUID) -> bool:
-    """Whether no job of a closing user runs or waits any more. What waits is canceled; locks as that does."""
-    return jobs.cancel_waiting(session, user_id=user_id) == 0
+    """Whether no job of a closing user runs or waits any more, and no subscription takes money. What waits is canceled,
+    what takes money is stopped; locks as that does."""
+    idle = jobs.cancel_waiting(session, user_id=user_id) == 0
+    return leaving.stop(session, user_id=user_id) and idle
 
 
 def finish(session: Session, *, user_id: UUID) -> bool:
@@ -83,6 +87,7 @@ def finish(session: Session, *, user_id: UUID) -> bool:
         noun.forget_all(session, user_id=user_id)
     places.free_all(session, user_id=user_id)
     logins.erase(session, user_id=user_id)
+    leaving.erase(session, user_id=user_id)
     emails.erase(session, user_id=user_id)
     emails.stage(session, key=f"account_closed:{user_id}", template="account_closed", recipient=address)
     return True

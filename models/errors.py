@@ -249,3 +249,43 @@ class NotCancelable(Refusal):
     status = 409
     code = "not_cancelable"
     title = "This job has already ended"
+
+
+class Underway(Refusal):
+    """Something of the same thing is being done already."""
+
+    status = 409
+    code = "underway"
+    title = "Still under way"
+
+
+class AlreadySubscribed(Refusal):
+    """The user pays for a plan already: it can be changed, not bought a second time."""
+
+    status = 409
+    code = "already_subscribed"
+    title = "There is a subscription already"
+
+
+class PaymentDeclined(Refusal):
+    """The customer's bank said no. Member: `problem`, the gateway's code for why."""
+
+    status = 402
+    code = "payment_declined"
+    title = "The payment was declined"
+
+
+class GatewayRefused(Refusal):
+    """Whoever takes the money did not do what was asked. Member: `problem`, a stable code."""
+
+    status = 502
+    code = "gateway_refused"
+    title = "The payment service did not do it"
+
+
+class BadSignature(Refusal):
+    """A webhook that is not from the gateway, or too old to tell."""
+
+    status = 400
+    code = "bad_signature"
+    title = "The signature does not fit"

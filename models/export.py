@@ -26,6 +26,9 @@ from models.ledger import Clawback, Lot, Transfer, Wallet
 from models.logins import Login
 from models.notices import Notice
 from models.one_time_tokens import OneTimeToken
+from models.payments.billing import BilledSubscription
+from models.payments.tables import Checkout, Customer, Dispute, Invoice, Payment, Refund
+from models.payments.top_ups import TopUp
 from models.places import Place
 from models.plans import Subscription
 from models.promotions import Redemption
@@ -48,6 +51,10 @@ def _user(session: Session, user_id: UUID) -> Sequence[UUID]:
 
 def _wallets(session: Session, user_id: UUID) -> Sequence[int]:
     return session.scalars(select(Wallet.id).where(Wallet.user_id == user_id).order_by(Wallet.id)).all()
+
+
+def _payments(session: Session, user_id: UUID) -> Sequence[UUID]:
+    return session.scalars(select(Payment.id).where(Payment.user_id == user_id).order_by(Payment.id)).all()
 
 
 def _targets(session: Session, user_id: UUID) -> Sequence[str]:
@@ -106,6 +113,14 @@ SECTIONS = (
             "plan": select(PlanVersion.plan).where(PlanVersion.id == Subscription.plan_version_id).scalar_subquery()
         },
     ),
+    Section("checkouts", Checkout.user_id, _but("user_id", "client_secret", "request_hash")),
+    Section("payments", Payment.user_id, _but("user_id")),
+    Section("invoices", Invoice.user_id, _but("user_id")),
+    Section("refunds", Refund.payment_id, owners=_payments),
+    Section("disputes", Dispute.payment_id, owners=_payments),
+    Section("billed_subscriptions", BilledSubscription.user_id, _but("user_id", "plan_version_id", "subscription_id")),
+    Section("top_up", TopUp.user_id, _but("user_id")),
+    Section("customer", Customer.user_id, _but("user_id")),
     Section("redemptions", Redemption.user_id, _but("user_id")),
     Section("referral_code", ReferralCode.user_id, _but("user_id")),
     # Who the others are is theirs to know.
@@ -122,6 +137,8 @@ SECTIONS = (
 )
 
 NOTHING_OF_THEIRS: Mapping[str, str] = {
+    "errands": "what was asked of the payment service for the user, whose outcome is among the rest",
+    "payment_lots": "which lots a payment made, both of which are there",
     "job_slots": "how many of the jobs are unfinished",
     "refresh_tokens": "the chain of tokens behind each session: ids and times",
     "low_balances": "that a wallet was told to be low, which is among the notices",

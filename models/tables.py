@@ -12,6 +12,13 @@ from models.mailboxes import Mailbox
 from models.notices import Notice
 from models.one_time_tokens import OneTimeToken
 from models.outbox import Outbox
+from models.payments.billing import BilledSubscription
+from models.payments.errands import Errand
+from models.payments.inbox import GatewayEvent
+from models.payments.mock_objects import MockObject
+from models.payments.reconciliation import ReconciliationMark
+from models.payments.tables import Checkout, Customer, Dispute, Invoice, Payment, PaymentLot, Refund
+from models.payments.top_ups import TopUp
 from models.places import Place
 from models.plans.tables import Subscription
 from models.promotions import PromotionUse, Redemption
@@ -26,9 +33,16 @@ from models.users import User
 __all__ = [
     "ApiKey",
     "AuditEntry",
+    "BilledSubscription",
     "CatalogVersion",
+    "Checkout",
     "Clawback",
+    "Customer",
+    "Dispute",
     "Email",
+    "Errand",
+    "GatewayEvent",
+    "Invoice",
     "Job",
     "JobSlots",
     "Login",
@@ -36,21 +50,27 @@ __all__ = [
     "LowBalance",
     "LowBalanceWalk",
     "Mailbox",
+    "MockObject",
     "Notice",
     "OneTimeToken",
     "Outbox",
+    "Payment",
+    "PaymentLot",
     "Place",
     "PlanAllowance",
     "PlanVersion",
     "PromotionUse",
     "RateWindow",
+    "ReconciliationMark",
     "Redemption",
     "Referral",
     "ReferralCode",
     "RefreshToken",
+    "Refund",
     "SavedReply",
     "Spend",
     "Subscription",
+    "TopUp",
     "Transfer",
     "TryWindow",
     "Upload",

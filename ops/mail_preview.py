@@ -42,6 +42,8 @@ SAMPLES: dict[Template, dict[str, Any]] = {
     Template.receipt: {**_PAID, "bonus": [{"title": "Credits", "amount": 100}]},
     Template.renewal: {**_PAID, "title": "Premium", "until": "2026-12-21T15:04:00+00:00"},
     Template.refund: _PAID,
+    Template.dispute_opened: _PAID,
+    Template.dispute_won: _PAID,
     Template.payment_failed: {"title": "Premium", "price": _PRICE, "retry_at": "2026-11-24T08:00:00+00:00"},
     Template.trial_ending: {"title": "Premium", "price": _PRICE, "ends_at": "2026-11-24T15:04:00+00:00"},
     Template.plan_ended: {"title": "Premium"},

@@ -67,6 +67,13 @@ def quick_passwords() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nobody_waits() -> Iterator[None]:
+    """No worker does anything in this process, so a view has nothing to wait for. Whole running Coinops do."""
+    with mock.patch("web.waiting.MOST_SECONDS", 0.0):
+        yield
+
+
 @pytest.fixture(scope="session")
 def broker() -> Iterator[str]:
     """A real broker; its URL is the one in the settings."""

@@ -15,9 +15,11 @@ from web import (
     account_pages,
     acting,
     addresses,
+    after_checkout,
     api_keys,
     auth,
     catalog,
+    checkouts,
     commands,
     entitlements,
     exports,
@@ -25,20 +27,26 @@ from web import (
     jobs,
     logins,
     me,
+    mock_checkout,
     notices,
     ops,
+    payments,
     problems,
     redemptions,
     referrals,
     requests,
     saved_replies,
     spends,
+    subscription,
     tokens,
+    top_up,
     transactions,
     uploads,
     wallets,
+    webhooks,
 )
 from web.admin import audit_log as admin_audit_log
+from web.admin import payments as admin_payments
 from web.admin import users as admin_users
 from web.requests import FrontDoor
 from worker import relay
@@ -85,12 +93,20 @@ def create_app() -> FrontDoor:
         notices,
         saved_replies,
         entitlements,
+        checkouts,
+        payments,
+        subscription,
+        top_up,
+        webhooks,
         admin_users,
         admin_audit_log,
+        admin_payments,
         ops,
     ):
         app.register_api(noun.api)
     app.register_blueprint(account_pages.pages)
+    app.register_blueprint(after_checkout.pages)
+    mock_checkout.register(app)
     # The UI finds the document beside itself; everybody else looks for it here.
     app.add_url_rule("/openapi.json", "openapi", lambda: app.api_doc)
     commands.register(app)

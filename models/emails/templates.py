@@ -25,6 +25,8 @@ class Template(StrEnum):
     receipt = "receipt"
     renewal = "renewal"
     refund = "refund"
+    dispute_opened = "dispute_opened"
+    dispute_won = "dispute_won"
     payment_failed = "payment_failed"
     trial_ending = "trial_ending"
     plan_ended = "plan_ended"
@@ -32,9 +34,11 @@ class Template(StrEnum):
 
 DETAILS: dict[Template, frozenset[str]] = {
     Template.low_balance: frozenset({"wallet", "amount"}),
-    Template.receipt: frozenset({"title", "credits", "price", "reference"}),
+    Template.receipt: frozenset({"title", "price", "reference"}),
     Template.renewal: frozenset({"title", "price", "reference"}),
     Template.refund: frozenset({"price", "reference"}),
+    Template.dispute_opened: frozenset({"title", "price", "reference"}),
+    Template.dispute_won: frozenset({"title", "price", "reference"}),
     Template.payment_failed: frozenset({"title", "price"}),
     Template.trial_ending: frozenset({"title", "price", "ends_at"}),
     Template.plan_ended: frozenset({"title"}),
@@ -44,7 +48,7 @@ buyer knows the payment by."""
 
 OPTIONAL: dict[Template, frozenset[str]] = {
     Template.low_balance: frozenset({"low_balance"}),
-    Template.receipt: frozenset({"bonus"}),
+    Template.receipt: frozenset({"credits", "bonus"}),
     Template.renewal: frozenset({"credits", "until"}),
     Template.refund: frozenset({"title", "credits"}),
     Template.payment_failed: frozenset({"retry_at"}),

@@ -7,13 +7,15 @@ request, or beat. Whoever missed periods gets the current one only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
+from math import ceil
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from models import catalog, ledger
-from models.catalog import Allowance, Period
+from models.catalog import Allowance, Period, Plan
 from models.database import moment
 from models.ledger import Source
 from models.plans.entitlements import Held, entitlements
@@ -64,6 +66,8 @@ def _bring_up_to_date(session: Session, user_id: UUID, kinds: Mapping[int, str])
             if held is None or allowance.wallet != kind:
                 continue
             current = window(allowance.period, reset, now, anchor=held.anchor_at)
+            if held.paid_until is not None and max(current.starts_at, held.anchor_at) >= held.paid_until:
+                continue  # whoever notes the next payment comes by again
             _top_up(session, wallet_id, held, allowance, current)
             ends.append(current.ends_at)
         ledger.reset_next(session, wallet_id=wallet_id, at=min(ends, default=None))
@@ -73,8 +77,8 @@ def _top_up(session: Session, wallet_id: int, held: Held, allowance: Allowance, 
     """Grant what is still missing of one allowance in one period."""
     ref = _ref(held, allowance.period, wallet_id, current.key)
     granted = ledger.granted_under(session, wallet_id=wallet_id, ref=ref)
-    if granted >= allowance.amount:
-        return
+    if granted >= allowance.amount or (granted and held.series and allowance.period is Period.cycle):
+        return  # what a larger plan adds within a cycle that is paid for, its payment adds (`grant_difference`)
     ledger.grant(
         session,
         wallet_id=wallet_id,
@@ -82,9 +86,60 @@ def _top_up(session: Session, wallet_id: int, held: Held, allowance: Allowance, 
         source=SOURCES[allowance.period],
         # A second lot in one period is the difference to a larger plan, and named by what it brings the total to.
         ref=f"{ref}:to:{allowance.amount}" if granted else ref,
-        expires_at=None if allowance.rollover else current.ends_at,
+        expires_at=_expiry(held, allowance, current),
         details=details_of(allowance.period, held.plan),
     )
+
+
+def grant_late(session: Session, *, user_id: UUID, held: Held) -> None:
+    """Grant what a plan that is over by now still owes for the current periods, for it was paid. Locks the wallets."""
+    for kind in sorted({allowance.wallet for allowance in held.terms.allowances}):
+        ledger.open_wallet(session, user_id=user_id, kind=kind)
+    kinds = {kind: wallet_id for wallet_id, kind in ledger.lock_wallets(session, user_id=user_id).items()}
+    reset, now = catalog.current(session).reset, moment(session)
+    for allowance in held.terms.allowances:
+        current = window(allowance.period, reset, now, anchor=held.anchor_at)
+        if held.paid_until is None or max(current.starts_at, held.anchor_at) < held.paid_until:
+            _top_up(session, kinds[allowance.wallet], held, allowance, current)
+
+
+def grant_difference(session: Session, *, user_id: UUID, before: Plan) -> None:
+    """Give what a larger plan than `before` adds to the rest of the current cycle, right after it was taken up.
+
+    For each wallet the difference between the two allowances, in proportion to the time that is left, rounded up.
+    The same change in the same cycle adds once. Locks the wallets.
+    """
+    held = entitlements(session, user_id=user_id).held
+    cycles = {each.wallet: each for each in held.terms.allowances if each.period is Period.cycle} if held else {}
+    if held is None or not cycles:
+        return
+    earlier = {each.wallet: each.amount for each in before.allowances if each.period is Period.cycle}
+    for kind in sorted(cycles):
+        ledger.open_wallet(session, user_id=user_id, kind=kind)
+    reset, now = catalog.current(session).reset, moment(session)
+    for wallet_id, kind in ledger.lock_wallets(session, user_id=user_id).items():
+        if kind not in cycles or cycles[kind].amount <= earlier.get(kind, 0):
+            continue
+        current = window(Period.cycle, reset, now, anchor=held.anchor_at)
+        left = (current.ends_at - now) / (current.ends_at - current.starts_at)
+        ledger.grant(
+            session,
+            wallet_id=wallet_id,
+            amount=max(ceil((cycles[kind].amount - earlier.get(kind, 0)) * left), 1),
+            source=Source.plan,
+            ref=f"{_ref(held, Period.cycle, wallet_id, current.key)}:to:{cycles[kind].amount}",
+            expires_at=_expiry(held, cycles[kind], current),
+            details={**details_of(Period.cycle, held.plan), "title": "Allowance: the difference"},
+        )
+
+
+def _expiry(held: Held, allowance: Allowance, current: Window) -> datetime | None:
+    """When an allowance of this window ends: with it, or with what was paid when that is a shorter time, as a trial."""
+    if allowance.rollover:
+        return None
+    if allowance.period is Period.cycle and held.paid_until is not None:
+        return min(current.ends_at, held.paid_until)
+    return current.ends_at
 
 
 def details_of(period: Period, plan: str) -> dict[str, Any]:
@@ -96,5 +151,5 @@ def _ref(held: Held, period: Period, wallet_id: int, key: str) -> str:
     """The business fact that an allowance of one period is."""
     if period is not Period.cycle:
         return f"{period}:{wallet_id}:{key}"
-    cycles = "signup" if held.origin is Origin.signup else held.subscription_id
+    cycles = "signup" if held.origin is Origin.signup else held.series or held.subscription_id
     return f"cycle:{cycles}:{wallet_id}:{key}"

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from math import inf
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import and_, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from models import catalog, ledger
@@ -96,6 +96,9 @@ def _grant(session: Session, period: Period, limit: int) -> int:
         other.wallet == PlanAllowance.wallet,
         other.period != period,
     )
+    began = moment(session)
+    current = window(period, catalog.current(session).reset, began, anchor=began)
+    paid = (Subscription.paid_until > current.starts_at, Subscription.paid_until > Subscription.anchor_at)
     rows = session.execute(
         select(Wallet.id, PlanAllowance.amount, PlanAllowance.rollover, PlanVersion.plan)
         .join(Subscription, Subscription.user_id == Wallet.user_id)
@@ -103,6 +106,7 @@ def _grant(session: Session, period: Period, limit: int) -> int:
         .join(PlanAllowance, PlanAllowance.plan_version_id == PlanVersion.id)
         .where(Wallet.due_at <= now(), Wallet.reset_at <= now(), Wallet.debt == 0)
         .where(Subscription.ended_at.is_(None), Subscription.ends_at.is_(None))
+        .where(or_(Subscription.paid_until.is_(None), and_(*paid)))
         .where(PlanAllowance.wallet == Wallet.kind, PlanAllowance.period == period, plain)
         .limit(limit)
         .with_for_update(key_share=True, of=Wallet, skip_locked=True)
@@ -110,8 +114,6 @@ def _grant(session: Session, period: Period, limit: int) -> int:
     pages: dict[tuple[str, bool], dict[int, int]] = defaultdict(dict)
     for wallet_id, amount, rollover, plan in rows:
         pages[plan, rollover][wallet_id] = amount
-    began = moment(session)
-    current = window(period, catalog.current(session).reset, began, anchor=began)
     for (plan, rollover), amounts in pages.items():
         ledger.grant_page(
             session,

@@ -30,6 +30,8 @@ class Held:
     started_at: datetime
     anchor_at: datetime
     ends_at: datetime | None
+    series: str | None = None
+    paid_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ _subscription, _version = Subscription.__table__.c, catalog.PlanVersion.__table_
 _OPEN = Prepared(
     select(
         _subscription.id, _version.plan, _version.id, _version.digest, _subscription.origin, _subscription.billing,
-        _subscription.started_at, _subscription.anchor_at, _subscription.ends_at,
+        _subscription.started_at, _subscription.anchor_at, _subscription.ends_at, _subscription.series,
+        _subscription.paid_until,
     )
     .join_from(Subscription.__table__, catalog.PlanVersion.__table__, _version.id == _subscription.plan_version_id)
     .where(
@@ -118,7 +121,7 @@ def read_entitlements(*, user_id: UUID) -> Entitlements:
 
 
 def _held(row: Sequence[Any], terms: Plan) -> Entitlements:
-    subscription_id, plan, _, _, origin, billing, started_at, anchor_at, ends_at = row
+    subscription_id, plan, _, _, origin, billing, started_at, anchor_at, ends_at, series, paid_until = row
     return Entitlements(
         Held(
             subscription_id=subscription_id,
@@ -129,5 +132,7 @@ def _held(row: Sequence[Any], terms: Plan) -> Entitlements:
             started_at=started_at,
             anchor_at=anchor_at,
             ends_at=ends_at,
+            series=series,
+            paid_until=paid_until,
         )
     )

@@ -46,7 +46,7 @@ def subscribe(
     has_it = _open_as(session, user_id, version, billing) if months is None else None
     if has_it is not None:
         return has_it
-    _end_open(session, user_id)
+    end_open(session, user_id)
     began = moment(session)
     made = session.execute(
         insert_into(session, Subscription)
@@ -75,7 +75,7 @@ def unsubscribe(session: Session, *, user_id: UUID) -> None:
     fallback = catalog.current(session).signup.plan
     if _is_on_signup_plan(session, user_id, fallback):
         return
-    ended = _end_open(session, user_id)
+    ended = end_open(session, user_id)
     if ended is None:
         return
     if fallback:
@@ -90,7 +90,7 @@ def leave(session: Session, *, user_id: UUID) -> None:
     Locks the user, then the wallets, which nothing is granted to any more.
     """
     users.lock(session, user_id)
-    _end_open(session, user_id)
+    end_open(session, user_id)
     allowances.begin(session, user_id=user_id)
 
 
@@ -146,7 +146,8 @@ def _anchor_of_signup(session: Session, user_id: UUID) -> datetime | None:
     )
 
 
-def _end_open(session: Session, user_id: UUID) -> int | None:
+def end_open(session: Session, user_id: UUID) -> int | None:
+    """End the plan a user has, with nothing in its place, and return its id. The caller has locked the user."""
     return session.scalar(
         update(Subscription)
         .where(Subscription.user_id == user_id, Subscription.ended_at.is_(None))

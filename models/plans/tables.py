@@ -27,7 +27,9 @@ class Subscription(Base):
 
     `ref` names the business fact that started it. `ends_at` is when it is over unless something happens before. Cycles
     are months counted from `anchor_at`: the start, but for the plan of sign-up, which counts on where it was left, or
-    everyone who falls back to it would get its credits anew.
+    everyone who falls back to it would get its credits anew. A plan that is paid gives what begins before `paid_until`;
+    without one it is not paid for, and gives for as long as it lasts. Cycles of the same `series` are the same ones,
+    whatever plan they were spent on: who changes plans or comes back is given them once.
     """
 
     __tablename__ = "subscriptions"
@@ -59,4 +61,6 @@ class Subscription(Base):
     started_at: Mapped[datetime] = mapped_column(AwareDateTime, server_default=now())
     anchor_at: Mapped[datetime] = mapped_column(AwareDateTime)
     ends_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
+    series: Mapped[str | None] = mapped_column(String(100))
+    paid_until: Mapped[datetime | None] = mapped_column(AwareDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(AwareDateTime)

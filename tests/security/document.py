@@ -22,6 +22,7 @@ PUBLIC = {
     "POST /v1/auth/forgot-password": "answers the same to everybody",
     "POST /v1/auth/reset-password": "who reads the mailbox has the token",
     "POST /v1/auth/confirm-email": "who reads the mailbox has the token",
+    "POST /v1/webhooks/stripe": "who has the secret signs what is said",
     "GET /healthz": "says that this process answers, and nothing else",
     "GET /readyz": "says that jobs can be accepted, and nothing else",
 }
@@ -40,6 +41,10 @@ UNDOCUMENTED = {
     "/verify-email": "a page for people",
     "/reset-password": "a page for people",
     "/confirm-email": "a page for people",
+    "/mock-checkout/<object_id>": "a page for people, of the mock gateway",
+    "/mock-checkout/<object_id>/<outcome>": "a page for people, of the mock gateway",
+    "/checkout/success": "a page for people",
+    "/checkout/canceled": "a page for people",
 }
 """Paths of the app that are in no document, and why."""
 

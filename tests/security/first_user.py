@@ -11,14 +11,21 @@ from flask.testing import FlaskClient
 
 from models import jobs
 from models.database import sessions
+from models.payments import checkouts, errands
 from tests.http.conftest import PASSWORD, Caller
 from tests.http.offers import sell
+from tests.jobs.work import once
+from tests.payments import till
 from tests.security.document import Operation
 from tests.uploads.drawings import picture
 from worker.storage import storage
 
 SOLD: dict[str, Any] = {
-    "plans": {"few": {"title": "Few", "rank": 1, "limits": {"companions": 3}}},
+    "plans": {
+        "few": {"title": "Few", "rank": 1, "limits": {"companions": 3}},
+        "basic": {**till.PLANS["basic"], "limits": {"companions": 3}},
+    },
+    "packs": {"quick": till.PACKS["quick"]},
     "signup_grants": [{"wallet": "credits", "amount": 100}],
     "signup": {"plan": "few"},
     "referral": {"wallet": "credits", "referrer": 30, "referred": 10},
@@ -76,6 +83,26 @@ class Ada:
             jobs.complete(session, claim, outputs=[described, said], usage={}, delivered_percent=100)
         return str(made["id"])
 
+    def buys(self) -> str:
+        """A pack and a plan, both paid; gives the checkout of the pack. The pack comes again when it runs out."""
+        user_id = UUID(self.caller.tokens["user"]["id"])
+        once(checkouts.keep_customer, user_id=user_id, gateway_id=f"cus_{user_id.hex}")
+        made = self._post("POST", "/v1/payment-intents", {"pack": "quick"})
+        subscription = till.billed(user_id)
+        till.tell(
+            till.succeeded(UUID(made["id"]), f"pi_{user_id.hex}", receipt_url=f"https://pay.example.com/{self.canary}"),
+            subscription,
+            till.paid(subscription, f"in_{user_id.hex}", page_url=f"https://pay.example.com/{self.canary}"),
+        )
+        wish = {"wallet": "credits", "pack": "quick", "threshold": 1, "monthly_cap": 1_000}
+        self._post("PUT", "/v1/top-up", wish)
+        return str(made["id"])
+
+    def opens_the_portal(self) -> str:
+        asked = self._post("POST", "/v1/portal-sessions", {})
+        once(errands.end, UUID(asked["id"]), answer={"url": f"https://pay.example.com/{self.canary}"})
+        return str(asked["id"])
+
     def first(self, path: str, noun: str) -> dict[str, Any]:
         [*_, last] = (self.caller.get(path).json or {})[noun]
         found: dict[str, Any] = last
@@ -109,6 +136,10 @@ MAKERS: dict[str, Callable[[Ada, str], Any]] = {
     "session_id": lambda ada, _: ada.first("/v1/me/sessions", "sessions")["id"],
     "limit_name": lambda *_: "companions",
     "item": lambda *_: "a-name-of-ones-own",
+    "checkout_id": lambda ada, _: ada.buys(),
+    "payment_id": lambda ada, _: ada.first("/v1/payments", "payments")["id"],
+    "any_payment_id": lambda ada, _: ada.first("/v1/payments", "payments")["id"],
+    "portal_id": lambda ada, _: ada.opens_the_portal(),
 }
 """How to come by an object of Ada's for a parameter of a path, or a field of a body, with this name.
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 import celeryconfig
-from config import ROOT, BadSettings, Settings, settings
+from config import ROOT, BadSettings, Settings, _explain, settings
 
 GOOD = {"SECRET_KEY": "x" * 32, "JWT_SECRET_KEY": "y" * 32}
 
@@ -50,6 +52,7 @@ def _boot(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         ("PUBLIC_URL", "api.example.com", "expected an address such as https://api.example.com"),
         ("APP_URL", "https://app.example.com/?page=1", "expected an address"),
         ("TRUSTED_PROXIES", "-1", "greater than or equal to 0"),
+        ("PAYMENTS_MODE", "stripe", "STRIPE_SECRET_KEY: required"),
         ("UPLOAD_RATE_LIMIT", "slowly", "30 per minute"),
         ("UPLOAD_DAYS", "0", "greater than or equal to 1"),
         ("UPLOAD_SPACE_BYTES", "500 MB", "valid integer"),
@@ -85,6 +88,69 @@ def test_a_boot_that_stops_says_why_and_nothing_else(tmp_path: Path, variable: s
     assert ended.stderr.startswith("Coinop cannot start")
     assert variable in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+STRIPE = {"PAYMENTS_MODE": "stripe", "STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_x"}
+PRODUCTION = {"COINOP_ENV": "production", "SMTP_URL": "console:", "PUBLIC_URL": "https://api.example.com"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({**STRIPE, "STRIPE_SECRET_KEY": "sk_live_do-not-print"}, "STRIPE_SECRET_KEY: expected a test key"),
+        ({**STRIPE, "STRIPE_SECRET_KEY": "rk_live_do-not-print"}, "STRIPE_SECRET_KEY: expected a test key"),
+        ({"PAYMENTS_MODE": "paypal"}, "'mock' or 'stripe'"),
+        ({"PAYMENTS_MODE": "stripe"}, "STRIPE_WEBHOOK_SECRET: required"),
+        ({**STRIPE, "STRIPE_WEBHOOK_SECRET": "  "}, "STRIPE_WEBHOOK_SECRET: required"),
+        ({"STRIPE_API_BASE": "http://api.example.com"}, "expected https://host"),
+        ({"STRIPE_API_BASE": "https://api.example.com/v1"}, "expected https://host"),
+        ({"STRIPE_API_BASE": "api.stripe.com"}, "expected https://host"),
+        (PRODUCTION, "PAYMENTS_MODE: required with COINOP_ENV=production"),
+    ],
+)
+def test_nobody_takes_money_by_accident(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        _settings(monkeypatch, **variables)
+    assert expected in str(refused.value.errors(include_input=False))
+    assert "do-not-print" not in _explain(refused.value)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        STRIPE,
+        {**STRIPE, "STRIPE_API_BASE": "http://127.0.0.1:12111"},
+        {**STRIPE, "STRIPE_API_BASE": "https://stripe.example.com/"},
+        {**PRODUCTION, **STRIPE, "STRIPE_SECRET_KEY": "sk_live_x"},
+        {**PRODUCTION, "PAYMENTS_MODE": "mock"},
+    ],
+)
+def test_a_house_that_says_who_takes_its_payments_boots(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    chosen = _settings(monkeypatch, **variables)
+    assert chosen.payments_mode == variables["PAYMENTS_MODE"]
+    assert chosen.stripe_api_base in (None, "http://127.0.0.1:12111", "https://stripe.example.com")
+
+
+def test_the_mock_signs_webhooks_with_a_secret_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    derived = _settings(monkeypatch).webhook_secret
+    assert derived.startswith("whsec_")
+    assert derived == _settings(monkeypatch).webhook_secret
+    assert derived != _settings(monkeypatch, SECRET_KEY="z" * 48).webhook_secret
+    assert _settings(monkeypatch, STRIPE_WEBHOOK_SECRET="whsec_x").webhook_secret == "whsec_x"
+
+
+def _settings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    for name in list(os.environ):
+        if name.lower() in Settings.model_fields:
+            monkeypatch.delenv(name)
+    strong = {"SECRET_KEY": secrets.token_urlsafe(48), "JWT_SECRET_KEY": secrets.token_urlsafe(48)}
+    for name, value in {**(strong if "COINOP_ENV" in variables else GOOD), **variables}.items():
+        monkeypatch.setenv(name, value)
+    return Settings()
 
 
 def test_good_values_boot(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Payments: money turned into credits exactly once, and back."""
