@@ -92,9 +92,7 @@ def add(
     user, so that all of theirs never take more than `space`. Raises `UploadSpaceFull`, and `NotFound` when the account
     is gone or closing: what comes then would be taken away by nobody.
     """
-    users.lock(session, user_id)
-    if users.get(session, user_id).closing_at is not None:
-        raise NotFound("This account does not exist any more.")
+    users.lock_open(session, user_id)
     same = prepare(session, picture, user_id=user_id, days=days, space=space)
     if same is not None:
         return same, False

@@ -98,6 +98,14 @@ def lock(session: Session, user_id: UUID) -> None:
         raise NotFound("This account does not exist any more.")
 
 
+def lock_open(session: Session, user_id: UUID) -> None:
+    """`lock` an account to which something is to be added. Raises `NotFound` also when it is closing: what comes then
+    would be taken away by nobody."""
+    open_ = select(User.id).where(User.id == user_id, User.closing_at.is_(None)).with_for_update(key_share=True)
+    if session.scalar(open_) is None:
+        raise NotFound("This account does not exist any more.")
+
+
 def verify(session: Session, user_id: UUID) -> bool:
     """Note that the user's address is theirs, and say whether that is new.
 

@@ -16,7 +16,8 @@ FOLDER = ROOT / ".coinop" / "mail-preview"
 _HOME = "https://app.example.com"
 _PRICE = {"amount": 1299, "currency": "EUR"}
 _CREDITS = [{"title": "Credits", "amount": 1200}, {"title": "Chat minutes", "amount": 30}]
-_PAID = {"title": "Starter", "credits": _CREDITS, "price": _PRICE, "reference": "INV-2026-0042"}
+_SOLD = {"title": "Starter", "price": _PRICE, "reference": "INV-2026-0042"}
+_PAID = {**_SOLD, "credits": _CREDITS}
 
 
 def _link(path: str, seconds: int) -> dict[str, Any]:
@@ -42,8 +43,8 @@ SAMPLES: dict[Template, dict[str, Any]] = {
     Template.receipt: {**_PAID, "bonus": [{"title": "Credits", "amount": 100}]},
     Template.renewal: {**_PAID, "title": "Premium", "until": "2026-12-21T15:04:00+00:00"},
     Template.refund: _PAID,
-    Template.dispute_opened: _PAID,
-    Template.dispute_won: _PAID,
+    Template.dispute_opened: _SOLD,
+    Template.dispute_won: _SOLD,
     Template.payment_failed: {"title": "Premium", "price": _PRICE, "retry_at": "2026-11-24T08:00:00+00:00"},
     Template.trial_ending: {"title": "Premium", "price": _PRICE, "ends_at": "2026-11-24T15:04:00+00:00"},
     Template.plan_ended: {"title": "Premium"},

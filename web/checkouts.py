@@ -141,7 +141,7 @@ def begin_and_wait(wanted: Wanted) -> Response:
     return response
 
 
-@api.get("/checkouts/<uuid:checkout_id>", responses={200: CheckoutView, 401: Problem, 404: Problem})
+@api.get("/checkouts/<checkout_id>", responses={200: CheckoutView, 401: Problem, 404: Problem})
 def show(path: CheckoutPath) -> Response:
     """One of my checkouts."""
     with readings() as session:

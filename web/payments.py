@@ -14,7 +14,7 @@ from models.api_keys import Scope
 from models.database import readings, sessions
 from models.errors import GatewayRefused
 from models.payments import errands, payments
-from models.payments.errands import ErrandKind, ErrandState
+from models.payments.errands import ErrandState
 from models.payments.payments import Paid
 from models.payments.tables import Invoice, PaymentState
 from web import tokens
@@ -147,14 +147,14 @@ def history(query: PaymentQuery) -> dict[str, Any]:
     return {"payments": [render(each) for each in found], "next": str(following) if following else None}
 
 
-@api.get("/payments/<uuid:payment_id>", responses={200: PaymentView, 401: Problem, 404: Problem})
+@api.get("/payments/<payment_id>", responses={200: PaymentView, 401: Problem, 404: Problem})
 def show(path: PaymentPath) -> dict[str, Any]:
     """One of my payments."""
     with readings() as session:
         return render(payments.get(session, user_id=tokens.current_user_id(), payment_id=path.payment_id))
 
 
-@api.post("/payments/<uuid:payment_id>/confirm", responses={200: PaymentView, 401: Problem, 404: Problem})
+@api.post("/payments/<payment_id>/confirm", responses={200: PaymentView, 401: Problem, 404: Problem})
 def confirm(path: PaymentPath) -> dict[str, Any]:
     """Have the gateway asked what has become of a payment, and tell what it says.
 
@@ -189,13 +189,11 @@ def open_portal(body: PortalRequest) -> Response:
     user_id = tokens.current_user_id()
     return_url = str(body.return_url) if body.return_url else settings().app_url or settings().public_url
     with sessions() as session:
-        asked = errands.send(
-            session, ErrandKind.portal, user_id=user_id, about=f"portal:{user_id}", return_url=return_url
-        )
+        asked = errands.open_portal(session, user_id=user_id, return_url=return_url)
     return _portal(asked.id, user_id)
 
 
-@api.get("/portal-sessions/<uuid:portal_id>", responses={200: PortalView, 401: Problem, 404: Problem, 502: Problem})
+@api.get("/portal-sessions/<portal_id>", responses={200: PortalView, 401: Problem, 404: Problem, 502: Problem})
 def show_portal(path: PortalPath) -> Response:
     """A portal session that was still being opened."""
     response = _portal(path.portal_id, tokens.current_user_id())

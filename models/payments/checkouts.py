@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from models import outbox, packs
+from models import outbox, packs, users
 from models.catalog import Billing, Catalog, Money, Pack
 from models.database import insert_into, new_id, now
 from models.errors import Fault, IdempotencyKeyReused, InvalidInput, NotFound
@@ -55,10 +55,11 @@ def begin(
 ) -> Begun:
     """Store a wish to buy, at today's price and contents, and have a worker open it at the gateway.
 
-    Locks nothing; of two at once with one key, one is made. Raises `InvalidInput` naming `pack`, `plan` or `billing`,
-    and `IdempotencyKeyReused` when the key came with another wish.
+    Locks the user; of two at once with one key, one is made. Raises `InvalidInput` naming `pack`, `plan` or `billing`,
+    `IdempotencyKeyReused` when the key came with another wish, and `NotFound` when the account is gone or closing.
     """
     title, price, terms = _offer(catalog, wanted)
+    users.lock_open(session, user_id)
     made = session.scalar(
         insert_into(session, Checkout)
         .values(

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, delete, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models import outbox
+from models import outbox, users
 from models.database import DAY_SECONDS, AwareDateTime, Base, Json, insert_into, new_id, now, words
 from models.errors import NotFound, Underway
 from models.payments.tables import GATEWAY_ID
@@ -88,6 +88,12 @@ def send(session: Session, kind: ErrandKind, *, user_id: UUID, about: str, **det
         raise Underway("The last change is still under way: wait for it to end.")
     _have_run(session, made.id)
     return made
+
+
+def open_portal(session: Session, *, user_id: UUID, return_url: str) -> Errand:
+    """Have the way to the customer's own page opened. Locks the user; raises `NotFound` when the account is gone."""
+    users.lock_open(session, user_id)
+    return send(session, ErrandKind.portal, user_id=user_id, about=f"portal:{user_id}", return_url=return_url)
 
 
 def get(session: Session, *, user_id: UUID, errand_id: UUID) -> Errand:

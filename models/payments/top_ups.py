@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, String, delete, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models import emails, packs
+from models import emails, packs, users
 from models.catalog import Catalog
 from models.database import DAY_SECONDS, AwareDateTime, Base, BigId, insert_into, now
 from models.errors import Fault, InvalidInput, NotFound
@@ -58,7 +58,7 @@ def set_up(
     """Have a user's wallet topped up from now on, in place of what was set up before.
 
     `threshold` is in credits, `monthly_cap` in minor units of the pack's currency. A purchase under way goes on. Raises
-    `InvalidInput` naming `wallet`, `pack` or `monthly_cap`.
+    `InvalidInput` naming `wallet`, `pack` or `monthly_cap`, and `NotFound` when the account is gone or closing.
     """
     sold = packs.find(catalog, pack)
     if wallet not in catalog.wallets:
@@ -71,6 +71,7 @@ def set_up(
         "wallet": wallet, "pack": pack, "threshold": threshold, "monthly_cap": monthly_cap,
         "currency": sold.price.currency, "declines": 0, "paused_until": None, "stopped_at": None,
     }  # fmt: skip
+    users.lock_open(session, user_id)
     statement = insert_into(session, TopUp).values(user_id=user_id, **values)
     session.execute(statement.on_conflict_do_update(index_elements=[TopUp.user_id], set_=values))
     return get(session, user_id=user_id)

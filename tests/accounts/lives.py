@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,11 +15,15 @@ from models.database import at_once, now, sessions
 from models.ledger import Lot
 from models.notices import Notice
 from models.one_time_tokens import Purpose
+from models.payments import checkouts
+from models.payments.facts import SubscriptionStatus
 from models.saved_replies import SavedReply
 from models.uploads import Upload
 from tests.accounts.people import id_of, join, log_in
 from tests.http.conftest import Caller
 from tests.http.offers import sell
+from tests.jobs.work import once
+from tests.payments import till
 from worker.storage import storage
 
 PICTURE = b"\x89PNG of mine"
@@ -27,8 +32,10 @@ PRODUCT: dict[str, Any] = {
         "few": {
             "title": "Few", "rank": 1, "limits": {"companions": 3},
             "allowances": [{"wallet": "tips", "amount": 7, "period": "cycle"}],
-        }
+        },
+        "basic": {**till.PLANS["basic"], "limits": {"companions": 3}},
     },
+    "packs": {"quick": till.PACKS["quick"]},
     "signup_grants": [{"wallet": "credits", "amount": 100}],
     "signup": {"plan": "few"},
     "referral": {"wallet": "credits", "referrer": 30, "referred": 10, "on": "verification"},
@@ -100,5 +107,27 @@ def live(caller: Caller, client: FlaskClient, *, word: str) -> UUID:
         )  # fmt: skip
         lot = session.scalars(select(Lot.id).where(Lot.ref == f"signup:{user_id}:0")).one()
         ledger.clawback(session, lot_id=lot, amount=1, ref=f"refund:{user_id}")
+    pay(caller, user_id, word=word)
     assert settings().storage_url.startswith("file://")
     return job_id
+
+
+def pay(caller: Caller, user_id: UUID, *, word: str) -> None:
+    """Buy a pack and a plan, have some of it paid back and some disputed, end the plan, and ask for more."""
+    once(checkouts.keep_customer, user_id=user_id, gateway_id=f"cus_{user_id.hex}")
+    bought = caller.post("/v1/payment-intents", {"pack": "quick"}).json or {}
+    subscription, intent = till.billed(user_id), f"pi_{user_id.hex}"
+    till.tell(
+        till.succeeded(UUID(bought["id"]), intent, amount=300, received=300, currency="JPY"),
+        subscription,
+        till.paid(subscription, f"in_{user_id.hex}", page_url=f"https://pay.example.com/{word}"),
+        till.refunded(10, id=f"re_{user_id.hex}", intent=intent, currency="JPY"),
+        till.disputed(20, id=f"dp_{user_id.hex}", intent=intent, currency="JPY"),
+        replace(subscription, status=SubscriptionStatus.canceled, ended_at=till.now()),
+    )
+    wish = {"wallet": "credits", "pack": "quick", "threshold": 1, "monthly_cap": 1_000}
+    for answer in (
+        caller.client.put("/v1/top-up", json=wish, headers=caller.headers),
+        caller.post("/v1/portal-sessions", {}),
+    ):
+        assert answer.status_code < 300, answer.json

@@ -302,7 +302,7 @@ def test_one_fact_is_one_mail() -> None:
 
 def test_a_mail_without_what_it_needs_is_not_staged() -> None:
     user_id = new_account()
-    with sessions() as session, pytest.raises(ValueError, match="without credits, price, reference, title"):
+    with sessions() as session, pytest.raises(ValueError, match="without price, reference, title"):
         emails.stage(session, key="1", template="receipt", user_id=user_id)
     with sessions() as session, pytest.raises(ValueError, match="no_such_template"):
         emails.stage(session, key="1", template="no_such_template", user_id=user_id)

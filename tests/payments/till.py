@@ -111,10 +111,13 @@ def refunded(amount: int, *, id: str = "re_1", intent: str = "pi_1", **how: Any)
     return replace(fact, **how)
 
 
-def disputed(amount: int, status: DisputeStatus = DisputeStatus.open, *, intent: str = "pi_1") -> DisputeFact:
-    return DisputeFact(
+def disputed(
+    amount: int, status: DisputeStatus = DisputeStatus.open, *, intent: str = "pi_1", **how: Any
+) -> DisputeFact:
+    fact = DisputeFact(
         id="dp_1", status=status, amount=amount, currency=EURO, intent_id=intent, charge_id=None, created_at=now()
     )
+    return replace(fact, **how)
 
 
 def billed(user: UUID, plan: str = "basic", **how: Any) -> SubscriptionFact:

@@ -24,6 +24,7 @@ OF = {
     "wallet_id": "wallet_id IN (SELECT id FROM wallets WHERE user_id = :me)",
     "login_id": "login_id IN (SELECT id FROM logins WHERE user_id = :me)",
     "referred_id": ":me IN (referred_id, referrer_id)",
+    "payment_id": "payment_id IN (SELECT id FROM payments WHERE user_id = :me)",
     "target": "target = 'user:' || CAST(:me AS text)",
     "id": "id = :me",
 }

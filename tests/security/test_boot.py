@@ -20,6 +20,7 @@ GOOD = {
     "ADMIN_API_KEY": secrets.token_urlsafe(48),
     "FLOWER_PASSWORD": secrets.token_urlsafe(18),
     "SMTP_URL": "console:",
+    "PAYMENTS_MODE": "mock",
     "PUBLIC_URL": "https://api.example.com",
     "CORS_ORIGINS": "https://app.example.com, http://localhost:3000",
 }

@@ -44,6 +44,7 @@ class Guarded(House):
             **super().environment(),
             **self.urls,
             "COINOP_ENV": "production",
+            "PAYMENTS_MODE": "mock",
             "LOG_LEVEL": "DEBUG",
             "LOGIN_RATE_LIMIT": "3 per hour",
         }

@@ -26,6 +26,10 @@ from tests.uploads.drawings import picture
 BODIES: dict[str, Any] = {
     "POST /v1/spends": {"action": "tip", "input": {"quantity": 1}},
     "PATCH /v1/me": {"name": "Eve"},
+    "POST /v1/checkouts": {"pack": "quick"},
+    "POST /v1/subscription": {"plan": "basic", "billing": "monthly"},
+    "PATCH /v1/subscription": {"cancel_at_period_end": True},
+    "PUT /v1/top-up": {"wallet": "credits", "pack": "quick", "threshold": 1, "monthly_cap": 1_000},
     "PATCH /v1/admin/users/{user_id}": {"suspended": True, "reason": "She is in the way."},
 }
 """Bodies of calls for which what can be made from the schema is refused."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import struct
 import subprocess
 import sys
@@ -241,8 +242,8 @@ def test_work_already_begun_is_resumed(kind: Kind) -> None:
 
 
 def settings(**values: Any) -> Settings:
-    secret = SecretStr("s" * 48)
-    return Settings(secret_key=secret, jwt_secret_key=secret, **values)
+    one, other = (SecretStr(secrets.token_urlsafe(48)) for _ in range(2))
+    return Settings(secret_key=one, jwt_secret_key=other, **values)
 
 
 @pytest.mark.parametrize("kind", list(Kind))
