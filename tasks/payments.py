@@ -13,7 +13,7 @@ from config import settings
 from models import catalog, users
 from models.database import moment, readings, sessions
 from models.payments import checkouts, errands, inbox, payments, reconciliation, top_ups
-from models.payments.checkouts import sold_price
+from models.payments.checkouts import sold_price, sold_trial
 from models.payments.facts import Fact
 from models.payments.following import follow
 from models.payments.inbox import EventState
@@ -56,7 +56,7 @@ def open_checkout(checkout_id: str) -> None:
 def _open(at: Gateway, wanted: Checkout) -> None:
     sale = Sale(
         checkout_id=wanted.id, title=wanted.terms["title"], price=sold_price(wanted), plan=wanted.plan,
-        billing=wanted.billing,
+        billing=wanted.billing, trial_days=sold_trial(wanted),
     )  # fmt: skip
     customer_id = customer(at, wanted.user_id)
     key = f"checkout:{wanted.id}"

@@ -97,6 +97,7 @@ class PlanView(BaseModel):
     allowances: list[AllowanceView]
     unlimited: list[UnlimitedView]
     priority: bool
+    trial_days: int | None = Field(description="For nothing at first, for who was never billed for a plan.")
     current: bool
 
 

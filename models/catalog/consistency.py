@@ -78,6 +78,8 @@ def _of_plan(path: str, plan: Plan, catalog: Catalog) -> Iterator[Fault]:
     for number, free in enumerate(plan.unlimited):
         if free.action:
             yield from _unknown(f"{path}.unlimited.{number}.action", free.action, "the actions", catalog.actions)
+    if plan.trial_days and not any(price.amount for price in plan.prices.values()):
+        yield Fault(f"{path}.trial_days", "expected a price that is due after the trial")
 
 
 def _unknown(path: str, name: str, what: str, known: Iterable[str]) -> Iterator[Fault]:

@@ -182,7 +182,9 @@ class Plan(Document):
     """What a subscriber has. `rank` orders plans: a higher one is an upgrade.
 
     `limits` are numbers the product counts up to (active companions); one that is absent is no limit. `priority` puts
-    the subscriber's jobs in the queue that is served first. A plan without prices is not sold.
+    the subscriber's jobs in the queue that is served first. A plan without prices is not sold. Who has never paid for
+    any plan has the first `trial_days` of this one for nothing, where they are given: at most 730, which is as long as
+    Stripe lets a trial be.
     """
 
     title: str
@@ -194,6 +196,7 @@ class Plan(Document):
     allowances: tuple[Allowance, ...] = ()
     unlimited: tuple[Unlimited, ...] = ()
     priority: bool = False
+    trial_days: Annotated[int, Field(ge=1, le=730)] | None = None
 
 
 class Promotion(Document):

@@ -16,7 +16,7 @@ from models import outbox, packs, users
 from models.catalog import Billing, Catalog, Money, Pack
 from models.database import insert_into, new_id, now
 from models.errors import Fault, IdempotencyKeyReused, InvalidInput, NotFound
-from models.payments.tables import Checkout, CheckoutMode, CheckoutState, Customer, Payment, PaymentState
+from models.payments.tables import Checkout, CheckoutMode, CheckoutState, Customer, Invoice, Payment, PaymentState
 
 OPEN_TASK = "payments.open_checkout"
 QUEUE = "payments"
@@ -60,6 +60,8 @@ def begin(
     """
     title, price, terms = _offer(catalog, wanted)
     users.lock_open(session, user_id)
+    if wanted.plan is not None and not _was_billed(session, user_id):
+        terms["trial_days"] = catalog.plans[wanted.plan].trial_days
     made = session.scalar(
         insert_into(session, Checkout)
         .values(
@@ -204,6 +206,17 @@ def sold_pack(checkout: Checkout) -> Pack:
 def sold_price(checkout: Checkout) -> Money:
     """The price as it was when the checkout began."""
     return Money(amount=checkout.amount, currency=checkout.currency)
+
+
+def sold_trial(checkout: Checkout) -> int | None:
+    """How many days of the plan are for nothing, as it was when the checkout began."""
+    days: int | None = checkout.terms.get("trial_days")
+    return days
+
+
+def _was_billed(session: Session, user_id: UUID) -> bool:
+    """Whether a user was ever billed for a plan, if only for a trial that cost nothing."""
+    return session.scalar(select(Invoice.id).where(Invoice.user_id == user_id).limit(1)) is not None
 
 
 def _begun_before(session: Session, wanted: Wanted, user_id: UUID, key: str | None) -> Checkout:

@@ -61,6 +61,8 @@ FAIR = {"uses": 5, "per": "day"}
          "plans.y.unlimited.0.fair_use.per"),
         ("plans.y.prices", {"weekly": {"amount": 1, "currency": "EUR"}}, "plans.y.prices.weekly"),
         ("plans.y.prices", {"monthly": {"amount": 1, "currency": "euro"}}, "plans.y.prices.monthly.currency"),
+        ("plans.y.trial_days", 731, "plans.y.trial_days"),
+        ("plans.y.trial_days", 7, "plans.y.trial_days"),
         ("signup", {"plan": "z"}, "signup.plan"),
         ("signup_grants", [{"wallet": "coins", "amount": 1}], "signup_grants.0.wallet"),
         ("reset", {"zone": "Europe/Atlantis"}, "reset.zone"),

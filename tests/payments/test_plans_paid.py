@@ -14,10 +14,11 @@ from sqlalchemy import select
 from models import catalog, plans
 from models.catalog import Billing, Period
 from models.database import sessions
-from models.payments import billing, errands
+from models.payments import billing, checkouts, errands
 from models.payments.errands import Errand, ErrandKind
 from models.payments.facts import Fact, InvoiceLine, InvoiceStatus, SubscriptionFact, SubscriptionStatus
 from models.payments.following import follow
+from models.payments.tables import Checkout
 from tests.jobs.work import once
 from tests.payments import till
 from tests.plans import shop
@@ -223,6 +224,25 @@ def test_a_trial_gives_its_own_credits_that_end_with_it(clock: Clock) -> None:
     till.tell(begun, till.paid(begun, "in_1"))
     assert till.moves(user) == [("grant", 500), ("expire", -500), ("grant", 500)]
     till.books_are_clean()
+
+
+def test_a_trial_is_for_who_was_never_billed_for_a_plan(database: str) -> None:
+    basic = {**till.PLANS["basic"], "trial_days": 7}
+    store = shop.open_shop(plans={**till.PLANS, "basic": basic}, packs=till.PACKS)
+    user, other = till.customer(store), till.customer(store)
+    assert [_trial(store, user) for _ in range(2)] == [7, 7], "nothing has come of the first"
+    trial = till.billed(user, status=SubscriptionStatus.trialing)
+    till.tell(trial, till.paid(trial, "in_0", paid=0, due=0, intent_id=None))
+    till.tell(replace(trial, status=SubscriptionStatus.canceled, ended_at=till.now()))
+    assert _trial(store, user) is None
+    assert _trial(store, other, plan="premium") is None
+    assert _trial(store, other) == 7
+
+
+def _trial(store: catalog.Catalog, user: UUID, *, plan: str = "basic") -> int | None:
+    checkout_id = till.begin(store, user, plan=plan, billing=Billing.monthly)
+    with sessions() as session:
+        return checkouts.sold_trial(session.get_one(Checkout, checkout_id))
 
 
 def test_weekly_tokens_come_while_it_is_paid(clock: Clock) -> None:
