@@ -101,9 +101,14 @@ def lock(session: Session, user_id: UUID) -> None:
 def lock_open(session: Session, user_id: UUID) -> None:
     """`lock` an account to which something is to be added. Raises `NotFound` also when it is closing: what comes then
     would be taken away by nobody."""
-    open_ = select(User.id).where(User.id == user_id, User.closing_at.is_(None)).with_for_update(key_share=True)
-    if session.scalar(open_) is None:
+    if not lock_if_open(session, user_id):
         raise NotFound("This account does not exist any more.")
+
+
+def lock_if_open(session: Session, user_id: UUID) -> bool:
+    """`lock` an account, and say whether it is there and not closing."""
+    open_ = select(User.id).where(User.id == user_id, User.closing_at.is_(None)).with_for_update(key_share=True)
+    return session.scalar(open_) is not None
 
 
 def verify(session: Session, user_id: UUID) -> bool:

@@ -96,12 +96,22 @@ def handle_event(event_id: str) -> None:
         return
     try:
         facts = look(gateway_for(settings()), event_type=event.type, object_id=event.object_id)
+        _be_done_with(event_id, facts)
     except GatewayError as error:
         log.warning("event_put_off", event_id=event_id, type=event.type, code=error.code)
         retry_after = error.retry_after if isinstance(error, Unreachable) else None
         with sessions() as session:
             inbox.put_off(session, event_id, trouble=error.code, retry_after=retry_after)
-        return
+    except Exception:
+        # One event that we cannot take must neither stop the others nor be tried for ever.
+        log.exception("event_broke", event_id=event_id, type=event.type)
+        with sessions() as session:
+            inbox.put_off(session, event_id, trouble="internal_error")
+    else:
+        log.info("event_handled", event_id=event_id, type=event.type, facts=len(facts or ()))
+
+
+def _be_done_with(event_id: str, facts: Sequence[Fact] | None) -> None:
     with sessions() as session:
         if facts is None:
             inbox.end(session, event_id, EventState.ignored)
@@ -110,7 +120,6 @@ def handle_event(event_id: str) -> None:
         else:
             # It may be about something whose own event, or our own commit, is still to come.
             inbox.put_off(session, event_id, trouble=inbox.UNKNOWN)
-    log.info("event_handled", event_id=event_id, type=event.type, facts=len(facts or ()))
 
 
 def _follow_all(session: Session, facts: Sequence[Fact]) -> bool:

@@ -123,8 +123,11 @@ def top_up(session: Session, catalog: Catalog, *, user_id: UUID) -> UUID | None:
     """Note what became of the last purchase, and begin one if the balance is below the threshold.
 
     Returns the new checkout, None when there is nothing to buy: the balance is fine, one is under way, the card rests,
-    the cap is reached, or the pack is not sold any more. Locks the user's top-up, so there are never two at once.
+    the cap is reached, the pack is not sold any more, or the account is closing. Locks the user, then their top-up, so
+    there are never two at once.
     """
+    if not users.lock_if_open(session, user_id):
+        return None
     query = select(TopUp).where(TopUp.user_id == user_id).with_for_update()
     mine = session.scalar(query.execution_options(populate_existing=True))
     if mine is None or not _is_over(session, mine):

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 from uuid import UUID
 
 import pytest
+from sqlalchemy import select, update
+from structlog.testing import capture_logs
 
-from models.database import sessions
+from models.database import now, sessions
 from models.payments import mock_objects
+from models.payments.inbox import EventState, GatewayEvent
 from models.payments.tables import Checkout
+from tasks.payments import sweep
 from tests.http.conftest import Caller
 from tests.payments import till
 from tests.payments.hands import Hands
@@ -56,6 +61,28 @@ def test_a_pack_from_the_wish_to_the_credits(caller: Caller, hands: Hands) -> No
         assert (told.status_code, (told.json or {})["new"]) == (200, False)
     hands.work()
     assert caller.balance()["available"] == before + 160
+
+
+def test_an_event_that_breaks_is_put_off_and_done_later(caller: Caller, hands: Hands) -> None:
+    before = caller.balance()["available"]
+    made = caller.post("/v1/checkouts", {"pack": "pro"}).json or {}
+    hands.work()
+    with mock.patch("models.payments.receiving.packs.give", side_effect=ZeroDivisionError), capture_logs() as logs:
+        _press(hands, made["id"], "pay")
+    broken = {each["event_id"] for each in logs if each["event"] == "event_broke"}
+    assert broken
+    assert (caller.get("/v1/payments").json or {})["payments"] == [], "nothing of it is left"
+    with sessions() as session:
+        found = session.scalars(select(GatewayEvent).where(GatewayEvent.id.in_(broken))).all()
+        assert {(event.state, event.trouble, event.attempts) for event in found} == {
+            (EventState.received, "internal_error", 1)
+        }
+        # What did not break was too early: the payment that it is about came with the event that did.
+        session.execute(update(GatewayEvent).values(due_at=now(-1)))
+    sweep.run()
+    hands.work()
+    [paid] = (caller.get("/v1/payments").json or {})["payments"]
+    assert (paid["status"], caller.balance()["available"]) == ("succeeded", before + 160)
 
 
 def test_a_declined_card_leaves_the_page_open_for_another(caller: Caller, hands: Hands) -> None:

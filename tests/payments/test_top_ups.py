@@ -6,12 +6,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import update
 
 from models.catalog import Catalog
-from models.database import sessions
-from models.errors import InvalidInput
+from models.database import now, sessions
+from models.errors import InvalidInput, NotFound
 from models.payments import checkouts, top_ups
 from models.payments.tables import CheckoutState
+from models.users import User
 from tests.jobs.work import once
 from tests.payments import till
 from tests.plans import shop
@@ -88,6 +90,18 @@ def test_a_declined_card_rests_and_is_left_alone_in_the_end(clock: Clock) -> Non
     assert (_due(), _top_up(store, user)) == ([], None)
     _set_up(store, user)
     assert _top_up(store, user) is not None
+
+
+@pytest.mark.usefixtures("database")
+def test_nothing_is_bought_for_an_account_that_is_closing() -> None:
+    store = till.open_store()
+    user = _ready(store)
+    till.spend(user, 100)
+    with sessions() as session:
+        session.execute(update(User).where(User.id == user).values(closing_at=now()))
+    assert _top_up(store, user) is None
+    with pytest.raises(NotFound):
+        _set_up(store, user)
 
 
 def test_many_at_once_buy_once(postgresql: str) -> None:
