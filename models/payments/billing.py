@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, select, text
+from sqlalchemy import ForeignKey, Index, String, func, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import catalog, emails, plans, users
@@ -15,8 +15,8 @@ from models.database import AwareDateTime, Base, BigId, moment, words
 from models.errors import Underway
 from models.payments import checkouts, errands
 from models.payments.errands import ErrandKind
-from models.payments.facts import SubscriptionFact, SubscriptionStatus
-from models.payments.tables import GATEWAY_ID, Checkout
+from models.payments.facts import InvoiceStatus, SubscriptionFact, SubscriptionStatus
+from models.payments.tables import GATEWAY_ID, Checkout, Invoice
 from models.plans import Held, Origin
 
 GOING_ON = "ended_at IS NULL"
@@ -107,9 +107,11 @@ def follow_subscription(session: Session, fact: SubscriptionFact) -> bool:
         return True
     if row.ended_at is not None:
         return True
-    before = row.period_ends_at
-    if fact.trial_ends_at is not None and row.trial_ends_at is not None and fact.period_starts_at == row.trial_ends_at:
-        # The first time that is paid for begins with the trial's end, and so do its cycles.
+    cut_short = _cut_short(session, row, fact)
+    new_period = cut_short or fact.period_starts_at >= row.period_ends_at
+    if cut_short or row.anchor_at < fact.period_starts_at == fact.trial_ends_at:
+        # The first time that is paid for begins with the trial's end, and so do its cycles; likewise after a period
+        # that the gateway was told to end early.
         _count_anew(session, row, fact.period_starts_at)
     row.status = fact.status
     row.period_starts_at, row.period_ends_at = fact.period_starts_at, fact.period_ends_at
@@ -117,7 +119,7 @@ def follow_subscription(session: Session, fact: SubscriptionFact) -> bool:
     if fact.status in OVER or fact.ended_at is not None:
         _end(session, row, fact.ended_at or moment(session))
         return True
-    _change_plan(session, row, fact, new_period=fact.period_starts_at >= before)
+    _change_plan(session, row, fact, new_period=new_period)
     _match_status(session, row)
     session.flush()
     return True
@@ -242,9 +244,26 @@ def _take_up(session: Session, row: BilledSubscription, *, instead_of: Plan | No
     )
 
 
+def _cut_short(session: Session, row: BilledSubscription, fact: SubscriptionFact) -> bool:
+    """Whether the gateway has begun a period before the last one was over, other than for an upgrade.
+
+    Nothing was upgraded when the same is billed as before, or less.
+    """
+    if not row.period_starts_at < fact.period_starts_at < row.period_ends_at:
+        return False
+    sold = catalog.current(session).plans.get(fact.plan or "")
+    if sold is None or fact.billing is None:
+        return True
+    return not is_more(terms_of(session, row), row.billing, sold, fact.billing)
+
+
 def _count_anew(session: Session, row: BilledSubscription, anchor_at: datetime) -> None:
+    """Count the cycles from `anchor_at`; what is paid from then on may have been told before."""
     row.anchor_at = anchor_at
-    row.paid_until = min(row.paid_until, anchor_at)
+    paid = select(func.max(Invoice.covers_until)).where(
+        Invoice.subscription_id == row.id, Invoice.status == InvoiceStatus.paid, Invoice.covers_from >= anchor_at
+    )
+    row.paid_until = session.scalar(paid) or min(row.paid_until, anchor_at)
     if plans.is_open(session, subscription_id=row.subscription_id):
         _take_up(session, row)
 

@@ -226,6 +226,53 @@ def test_a_trial_gives_its_own_credits_that_end_with_it(clock: Clock) -> None:
     till.books_are_clean()
 
 
+def test_what_follows_a_trial_is_paid_for_in_whatever_order_that_is_told(clock: Clock) -> None:
+    user = till.customer(till.open_store())
+    began = till.now()
+    ends = began + timedelta(days=7)
+    trial = till.billed(
+        user, status=SubscriptionStatus.trialing, billing=Billing.yearly, began=began, period_ends_at=ends,
+        trial_ends_at=ends,
+    )  # fmt: skip
+    till.tell(trial, till.paid(trial, "in_0", paid=0, due=0, intent_id=None))
+    clock.set(ends + timedelta(minutes=1))
+    begun = replace(
+        trial, status=SubscriptionStatus.active, period_starts_at=ends, period_ends_at=plans.months_after(ends, 12)
+    )
+    till.tell(till.paid(begun, "in_1"), begun, begun, times=1)
+    assert till.moves(user) == [("grant", 500), ("expire", -500), ("grant", 500)]
+    clock.set(plans.months_after(ends, 1) + timedelta(minutes=1))
+    once(plans.grant_due, user_id=user)
+    assert till.balance(user) == (500, 0)
+    assert [amount for reason, amount in till.moves(user) if reason == "grant"] == [500] * 3
+    till.books_are_clean()
+
+
+@pytest.mark.parametrize("invoice_first", [False, True])
+def test_a_period_that_begins_early_gives_its_credits_at_once(user: UUID, invoice_first: bool) -> None:
+    first = till.billed(user)
+    till.tell(first, till.paid(first))
+    again = replace(first, period_starts_at=till.now(), period_ends_at=till.now() + MONTH)
+    facts: list[Fact] = [again, till.paid(again, "in_2", reason="subscription_cycle")]
+    till.tell(*facts[::-1] if invoice_first else facts, times=1)
+    assert till.moves(user) == [("grant", 500), ("grant", 500)]
+    till.tell(*facts)
+    assert till.moves(user) == [("grant", 500), ("grant", 500)]
+    assert _row(user).paid_until == again.period_ends_at
+
+
+def test_a_downgrade_comes_with_a_period_that_begins_early(user: UUID) -> None:
+    premium = till.billed(user, "premium", billing=Billing.yearly, period_ends_at=till.now() + 12 * MONTH)
+    till.tell(premium, till.paid(premium))
+    basic = replace(
+        premium, plan="basic", billing=Billing.monthly, period_starts_at=till.now(), period_ends_at=till.now() + MONTH
+    )
+    till.tell(basic, till.paid(basic, "in_2", reason="subscription_cycle"))
+    assert shop.plan_of(user) == "basic"
+    assert _row(user).next_plan is None
+    assert till.moves(user) == [("grant", 1200), ("grant", 500)]
+
+
 def test_a_trial_is_for_who_was_never_billed_for_a_plan(database: str) -> None:
     basic = {**till.PLANS["basic"], "trial_days": 7}
     store = shop.open_shop(plans={**till.PLANS, "basic": basic}, packs=till.PACKS)
