@@ -36,7 +36,14 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     },
 }
-KEYED = (("post", "/v1/jobs"), ("post", "/v1/spends"))
+KEYED = (
+    ("post", "/v1/jobs"),
+    ("post", "/v1/spends"),
+    ("post", "/v1/checkouts"),
+    ("post", "/v1/payment-intents"),
+    ("post", "/v1/subscription"),
+    ("post", "/v1/admin/payments/{any_payment_id}/refunds"),
+)
 """The calls that know an `Idempotency-Key`."""
 
 

@@ -16,7 +16,7 @@ from web import tokens
 from web.admin import doors
 from web.payments import PaymentView, render
 from web.problems import Problem
-from web.requests import Body
+from web.requests import Body, idempotency_key
 from web.texts import Line
 from web.times import render_time
 from web.waiting import wait_for
@@ -66,13 +66,19 @@ def show(path: AnyPaymentPath) -> dict[str, Any]:
     responses={201: RefundView, 202: RefundView, 401: Problem, 403: Problem, 404: Problem, 409: Problem, 422: Problem},
 )
 def give_back(path: AnyPaymentPath, body: RefundRequest) -> Response:
-    """Give a payment's money back, in whole or in part. The credits it bought follow once the gateway has done it."""
+    """Give a payment's money back, in whole or in part. The credits it bought follow once the gateway has done it.
+
+    Send an `Idempotency-Key` and repeat the request as often as needed: the money goes back once.
+    """
+    key = idempotency_key()
     with sessions() as session:
-        errand = refunding.give_back(
-            session, by=doors.acting(), payment_id=path.any_payment_id, amount=body.amount, reason=body.reason
-        )
+        decided = refunding.give_back(
+            session, by=doors.acting(), payment_id=path.any_payment_id, amount=body.amount, reason=body.reason,
+            idempotency_key=key,
+        )  # fmt: skip
+        errand_id = decided.errand.id
     seen = wait_for(
-        lambda session: refunding.get(session, errand.id), lambda each: each.state is not ErrandState.waiting
+        lambda session: refunding.get(session, errand_id), lambda each: each.state is not ErrandState.waiting
     )
     response = jsonify(
         {
@@ -86,4 +92,6 @@ def give_back(path: AnyPaymentPath, body: RefundRequest) -> Response:
         }
     )
     response.status_code = 202 if seen.state is ErrandState.waiting else 201
+    if decided.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
     return response
