@@ -26,6 +26,7 @@ PRESSED: dict[str, Callable[[Till, str, str], object]] = {
     "arrive": lambda at, found, card: counter.arrive(at, found),
     "bounce": lambda at, found, card: counter.bounce(at, found),
     "settle": lambda at, found, card: billing.pay(at, found, present=True),
+    "retry": lambda at, found, card: billing.retry_now(at, found),
     "save": lambda at, found, card: counter.choose_card(at, at.take(found)["customer"], card),
     "renew": lambda at, found, card: billing.end_period(at, found),
     "refund": lambda at, found, card: bank.give_back(at, at.take(found)["payment_intent"]),

@@ -34,7 +34,7 @@ PRESSABLE = {
     "payment_intent": ("pay", "authenticate", "fail", "abandon"),
     "billing_portal.session": ("save",),
     "subscription": ("renew",),
-    "invoice": ("settle",),
+    "invoice": ("settle", "retry"),
     "charge": ("refund", "dispute"),
     "dispute": ("win", "lose"),
 }

@@ -130,7 +130,7 @@ def test_authentication_is_a_step_of_its_own(house: World, browser: Browser) -> 
     browser.press("Need authentication")
     assert "Your bank wants to hear from you" in browser.text
     browser.press("Fail to authenticate")
-    assert "payment_intent_authentication_failure" in browser.text
+    assert "Your bank could not make sure that it is you." in browser.text
     browser.press("Need authentication")
     assert browser.press("It is me") == f"{SHOP}/thanks"
     assert house.gateway.page(page_id).paid
@@ -180,6 +180,21 @@ def test_the_portal_changes_cards_and_lets_time_pass(house: World, browser: Brow
     browser.press("Pay now with the saved card")
     assert "<b>paid</b>" in browser.text
     assert house.gateway.subscription(fact.id).status is SubscriptionStatus.active
+
+
+def test_attempts_at_an_open_invoice_can_be_had_at_once_until_there_are_no_more(house: World, browser: Browser) -> None:
+    customer = house.customer()
+    fact = house.subscribed(customer, plan())
+    browser.open(f"{house.gateway.portal(customer_id=customer, return_url=SHOP)}?card={FAILS_LATER}")
+    browser.press("Use this card from now on")
+    browser.press("Let the period end now")
+    browser.open(f"/mock-checkout/{house.gateway.subscription(fact.id).latest_invoice_id}")
+    for _ in range(3):
+        assert "The card is tried again on" in browser.text
+        browser.press("Let the next attempt come now")
+    assert "The card is not tried again." in browser.text
+    assert "Let the next attempt come now" not in browser.text
+    assert house.gateway.subscription(fact.id).status is SubscriptionStatus.canceled
 
 
 def test_a_receipt_lets_the_bank_take_the_money_back(house: World, browser: Browser) -> None:

@@ -9,6 +9,7 @@ from worker.payments.mock.cards import CARDS, CODES, Card
 from worker.payments.mock.till import Object, Till
 
 ACTION = "requires_action"
+UNAUTHENTICATED = "Your bank could not make sure that it is you."
 OPEN = ("requires_payment_method", "requires_confirmation", ACTION)
 """A payment in one of these states waits for its customer."""
 
@@ -100,7 +101,7 @@ def fail(till: Till, intent: Object, *, code: str, decline_code: str | None = No
         status="requires_payment_method", payment_method=None, next_action=None,
         last_payment_error={
             "type": "card_error", "code": code, "decline_code": decline_code, "charge": charge,
-            "message": "Your card was declined.",
+            "message": UNAUTHENTICATED if "authentication" in (decline_code or code) else "Your card was declined.",
         },
     )  # fmt: skip
     till.tell("payment_intent.payment_failed", intent)

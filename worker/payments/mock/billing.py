@@ -211,6 +211,16 @@ def retry(till: Till, invoice_id: str) -> None:
         _try(till, found, owed, present=False)
 
 
+def retry_now(till: Till, invoice_id: str) -> None:
+    """Let the next attempt at an open invoice come now, long before its time. Raises `Refused` when none is to come."""
+    till.take(till.look(invoice_id)["parent"]["subscription_details"]["subscription"])
+    owed = till.take(invoice_id)
+    if owed["status"] != "open" or not owed["next_payment_attempt"]:
+        raise Refused("invoice_not_open", "This invoice will not be tried again.")
+    owed["next_payment_attempt"] = till.now
+    retry(till, invoice_id)
+
+
 def _renew(till: Till, found: Object, item: Object) -> None:
     was_trial = found["status"] == "trialing"
     if found["schedule"]:
