@@ -111,6 +111,11 @@ def lock_if_open(session: Session, user_id: UUID) -> bool:
     return session.scalar(open_) is not None
 
 
+def is_open(session: Session, user_id: UUID) -> bool:
+    """Whether an account is there and not closing, by now. Locks nothing."""
+    return session.scalar(select(User.id).where(User.id == user_id, User.closing_at.is_(None))) is not None
+
+
 def verify(session: Session, user_id: UUID) -> bool:
     """Note that the user's address is theirs, and say whether that is new.
 

@@ -96,7 +96,7 @@ def follow_subscription(session: Session, fact: SubscriptionFact) -> bool:
 
     Features follow its status; credits do not, they come with paid invoices. A larger plan counts at once, with the
     difference for the rest of the cycle; a smaller one from the next period. Of two subscriptions of one user the
-    second is undone. Locks the user, then the wallets.
+    second is undone, and so is one that begins when the account closes. Locks the user, then the wallets.
     """
     user_id = _owner(session, fact)
     if user_id is None:
@@ -139,7 +139,7 @@ def _begin(session: Session, fact: SubscriptionFact, user_id: UUID) -> BilledSub
     if fact.status in NOT_BEGUN or sold is None:
         return None
     over = fact.status in OVER or fact.ended_at is not None
-    if not over and going_on(session, user_id=user_id) is not None:
+    if not over and (going_on(session, user_id=user_id) is not None or not users.is_open(session, user_id)):
         with suppress(Underway):
             errands.send(session, ErrandKind.undo, user_id=user_id, about=fact.id)
         return None

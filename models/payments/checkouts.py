@@ -147,6 +147,13 @@ def end(session: Session, *, checkout_id: UUID, state: CheckoutState, problem: s
     return ended is not None
 
 
+def withdraw(session: Session, *, user_id: UUID) -> None:
+    """End what a user began and the gateway has not heard of: it is not opened, and no saved card is charged for it."""
+    waiting = update(Checkout).where(Checkout.user_id == user_id, Checkout.state == CheckoutState.creating)
+    ended = waiting.values(state=CheckoutState.failed, problem="account_closing", ended_at=now())
+    session.execute(ended.execution_options(synchronize_session=False))
+
+
 def forgotten(session: Session, *, limit: int, older_than: float) -> int:
     """Have the checkouts opened that still wait for it after `older_than` seconds; those that waited too long fail.
 

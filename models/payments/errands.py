@@ -32,7 +32,7 @@ ONE_AT_A_TIME = "state = 'waiting' AND kind <> 'portal'"
 
 
 class ErrandKind(StrEnum):
-    """`portal`: the way to the customer's own page. `undo`: end and pay back a second subscription of one user."""
+    """`portal`: the way to the customer's own page. `undo`: end and pay back a subscription that is one too many."""
 
     portal = "portal"
     change_plan = "change_plan"
@@ -115,6 +115,12 @@ def find(session: Session, errand_id: UUID) -> Errand:
 def waiting(session: Session, errand_id: UUID) -> Errand | None:
     """The errand, if it is still to be run."""
     return session.scalar(select(Errand).where(Errand.id == errand_id, Errand.state == ErrandState.waiting))
+
+
+def is_owed(session: Session, *, user_id: UUID) -> bool:
+    """Whether the gateway is still to give something back to a user."""
+    owed = (Errand.state == ErrandState.waiting, Errand.kind.in_([ErrandKind.refund, ErrandKind.undo]))
+    return session.scalar(select(Errand.id).where(Errand.user_id == user_id, *owed).limit(1)) is not None
 
 
 def end(session: Session, errand_id: UUID, *, answer: dict[str, Any] | None = None, problem: str | None = None) -> bool:

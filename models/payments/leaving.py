@@ -9,7 +9,7 @@ from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
 from models.errors import Underway
-from models.payments import billing, errands, top_ups
+from models.payments import billing, checkouts, errands, top_ups
 from models.payments.errands import Errand, ErrandKind
 from models.payments.tables import Checkout, Invoice, Payment
 
@@ -17,12 +17,14 @@ from models.payments.tables import Checkout, Invoice, Payment
 def stop(session: Session, *, user_id: UUID) -> bool:
     """See to it that nothing more is taken from a user, and say whether that is so by now.
 
-    A subscription is canceled at once; until the gateway has done that, it is not so.
+    A subscription is canceled at once; until the gateway has done that, and given back what it has to, it is not so.
+    What somebody pays on a page that is still open is given back when it comes (`receiving`, `billing`).
     """
     top_ups.switch_off(session, user_id=user_id)
+    checkouts.withdraw(session, user_id=user_id)
     row = billing.going_on(session, user_id=user_id)
     if row is None:
-        return True
+        return not errands.is_owed(session, user_id=user_id)
     with suppress(Underway):
         errands.send(session, ErrandKind.cancel, user_id=user_id, about=row.id, at_period_end=False)
     return False

@@ -8,10 +8,11 @@ from uuid import UUID
 from sqlalchemy import case, select, update
 from sqlalchemy.orm import Session
 
-from models import packs
+from models import packs, users
 from models.catalog import Money
 from models.database import insert_into, new_id, now
-from models.payments import checkouts
+from models.payments import checkouts, errands
+from models.payments.errands import ErrandKind
 from models.payments.facts import IntentFact, IntentStatus, PageFact, PageStatus
 from models.payments.tables import Checkout, CheckoutMode, CheckoutState, Payment, PaymentLot, PaymentState
 
@@ -71,9 +72,13 @@ def _locked(session: Session, checkout_id: UUID | None, gateway_id: str) -> Chec
 def _fulfil(
     session: Session, checkout: Checkout, *, gateway_id: str, amount: int, currency: str, **about: str | None
 ) -> None:
-    """Note that the money has come, and give the pack that was sold for it, once."""
+    """Note that the money has come, and give the pack that was sold for it, once; to an account that is closing or
+    closed, the money goes back instead."""
     payment_id, new = _received(session, checkout, gateway_id, amount, currency, about)
     if not new:
+        return
+    if not users.is_open(session, checkout.user_id):
+        errands.send(session, ErrandKind.refund, user_id=checkout.user_id, about=gateway_id, amount=amount)
         return
     sold = checkouts.sold_pack(checkout)
     lots = packs.give(
