@@ -33,11 +33,17 @@ TIMINGS = {
 """Shorter than in real life, so that a run sees many leases run out. The environment may say otherwise."""
 
 
+STORM_CUSTOMERS = "200"
+"""So many have over 1,000 events to tell of."""
+
+
 def main() -> int:
     """Returns 0 when the run kept everything, 1 when not, 2 when it could not be made."""
     arguments = _arguments()
     if arguments.properties:
         return _properties()
+    if arguments.storm:
+        return _payments()
     seed = random.SystemRandom().randrange(1_000_000) if arguments.seed is None else arguments.seed
     seconds, jobs = arguments.seconds, arguments.jobs
     if seconds is None:
@@ -87,13 +93,25 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="only the faults with this in their name, such as 'freeze broker'")
     parser.add_argument("--keep", action="store_true", help="keep the logs of a good run too")
     parser.add_argument("--properties", action="store_true", help="run the long generated sequences of tests instead")
+    parser.add_argument(
+        "--storm", action="store_true", help="run the storm of payment events of tests at its whole size"
+    )
     return parser.parse_args()
 
 
 def _properties() -> int:
-    environment = {**os.environ, "COINOP_SEQUENCES": os.environ.get("COINOP_SEQUENCES", "2000")}
-    command = (sys.executable, "-m", "pytest", "tests/ledger", "tests/jobs", "--timeout", "3600")
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    return _tests("tests/ledger", "tests/jobs", COINOP_SEQUENCES="2000")
+
+
+def _payments() -> int:
+    # One process for all of it, and its figures shown: nothing else is to take the processors.
+    return _tests("tests/payments/test_storm.py", "-n", "0", "-s", COINOP_STORM=STORM_CUSTOMERS)
+
+
+def _tests(*arguments: str, **environment: str) -> int:
+    """Run tests at another size than usual; the environment may say otherwise which."""
+    command = (sys.executable, "-m", "pytest", *arguments, "--timeout", "3600")
+    return subprocess.run(command, cwd=ROOT, env={**environment, **os.environ}, check=False).returncode
 
 
 def _set_environment(folder: Path, database_url: str) -> None:
