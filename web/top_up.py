@@ -49,7 +49,7 @@ class TopUpView(BaseModel):
 
 
 def render(session: Session, mine: TopUp) -> dict[str, Any]:
-    buying = "buying" if mine.checkout_id else "paused" if mine.paused_until else "on"
+    buying = "buying" if top_ups.is_buying(session, mine) else "paused" if mine.paused_until else "on"
     return {
         "object": "top_up",
         "wallet": mine.wallet,

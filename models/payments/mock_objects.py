@@ -30,6 +30,9 @@ REQUEST = "request"
 
 EVENT = "event"
 
+FORGOTTEN_AFTER_SECONDS = (60, 3600)
+"""From when until when an event is looked after: before, its own task may have it; later, the reconciliation."""
+
 
 class MockObject(Base):
     """One object of the mock gateway, or what came of a call with the idempotency key `key`."""
@@ -149,6 +152,15 @@ def have_posted(session: Session, event_id: str, *, delay: float = 0) -> None:
 def undelivered(session: Session) -> list[dict[str, Any]]:
     """The events that no webhook has taken yet, oldest first."""
     return [event for event in where(session, EVENT) if event["pending_webhooks"]]
+
+
+def forgotten(session: Session, *, limit: int) -> Sequence[str]:
+    """The ids of events whose post was lost with the worker that had it: kept for a minute, and not yet tried."""
+    tried = MockObject.data["_attempts"].as_integer()
+    recently = MockObject.changed_at.between(now(-FORGOTTEN_AFTER_SECONDS[1]), now(-FORGOTTEN_AFTER_SECONDS[0]))
+    waits = MockObject.data["pending_webhooks"].as_integer() == 1
+    query = select(MockObject.id).where(MockObject.kind == EVENT, recently, waits, tried.is_(None))
+    return session.scalars(query.order_by(MockObject.changed_at, MockObject.id).limit(limit)).all()
 
 
 def press(session: Session, *, object_id: str, outcome: str, card: str = "") -> None:

@@ -39,8 +39,8 @@ def give_back(
     """Have a payment refunded, in whole or `amount` minor units of it, and write down who decided so.
 
     Locks the payment; one refund of a payment at a time, and one for each key as long as errands are kept. Raises
-    `NotFound`, `InvalidInput` naming `amount` when there is less left of it, or `payment_id` when no money came,
-    `IdempotencyKeyReused` when the key came with another amount, and `Underway`.
+    `NotFound`, `InvalidInput` naming `amount` when there is less left of it, or `payment_id` when no money came or all
+    of it has gone back, `IdempotencyKeyReused` when the key came with another amount, and `Underway`.
     """
     payment = session.scalar(select(Payment).where(Payment.id == payment_id).with_for_update(key_share=True))
     if payment is None:
@@ -54,6 +54,8 @@ def give_back(
         raise InvalidInput(Fault("payment_id", "no money came with this payment that could go back"))
     sent = select(func.sum(Refund.amount)).where(Refund.payment_id == payment_id, Refund.status.in_(OPEN))
     left = payment.amount - int(session.scalar(sent) or 0)
+    if left <= 0:
+        raise InvalidInput(Fault("payment_id", "all of this payment has gone back already"))
     asked = left if amount is None else amount
     if not 0 < asked <= left:
         raise InvalidInput(Fault("amount", f"expected 1 to {left}, which is what is left of this payment"))

@@ -101,6 +101,12 @@ def spent(session: Session, *, user_id: UUID) -> int:
     return int(session.scalar(bought) or 0)
 
 
+def is_buying(session: Session, mine: TopUp) -> bool:
+    """Whether a purchase is under way; one that has ended may still be to be noted."""
+    under_way = select(Checkout.id).where(Checkout.id == mine.checkout_id, Checkout.ended_at.is_(None))
+    return session.scalar(under_way) is not None
+
+
 def due(session: Session, *, limit: int, after: UUID | None = None) -> Sequence[UUID]:
     """Users above `after` with something to do: a balance below the threshold, or a purchase that has ended.
 

@@ -39,6 +39,11 @@ def _top_up(store: Catalog, user: UUID) -> UUID | None:
     return once(top_ups.top_up, store, user_id=user)
 
 
+def _is_buying(user: UUID) -> bool:
+    with sessions() as session:
+        return top_ups.is_buying(session, top_ups.get(session, user_id=user))
+
+
 def _due() -> list[UUID]:
     with sessions() as session:
         return list(top_ups.due(session, limit=10))
@@ -54,8 +59,10 @@ def test_a_low_balance_buys_the_pack_once_and_a_good_one_nothing() -> None:
     checkout = _top_up(store, user)
     assert checkout is not None
     assert (_due(), _top_up(store, user)) == ([], None), "one is under way"
+    assert _is_buying(user)
     till.tell(till.succeeded(checkout))
     assert _due() == [user], "it is to be noted"
+    assert not _is_buying(user)
     assert _top_up(store, user) is None
     assert _due() == []
     assert till.balance(user) == (200, 0)

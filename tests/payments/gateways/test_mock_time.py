@@ -185,6 +185,22 @@ def test_an_event_is_posted_until_somebody_takes_it(house: World, clock: Clock) 
     assert house.told() == []
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+def test_an_event_whose_worker_died_is_posted_again(house: World, clock: Clock) -> None:
+    house.gateway.close(house.page(house.customer()).id)
+    posting_it = _staged()
+    mock_payments.let_time_pass()
+    assert _staged() == [], "its own task may have it yet"
+    clock.move(minutes=2)
+    mock_payments.let_time_pass()
+    assert _staged() == posting_it
+    with mock.patch.object(posting, "post", return_value=True):
+        mock_payments.post_event(posting_it[0][1])
+    clock.move(minutes=2)
+    mock_payments.let_time_pass()
+    assert _staged() == []
+
+
 def test_an_event_is_given_up_in_the_end(sqlite: str) -> None:
     assert posting.pause(posting.MOST_ATTEMPTS - 1) == posting.LONGEST_PAUSE_SECONDS
     assert posting.pause(posting.MOST_ATTEMPTS) is None
