@@ -1,4 +1,4 @@
-"""`python -m bench [accept poll run inflight history reset broker killed enumeration] [--seconds N] … [--write]`."""
+"""`python -m bench [accept poll run inflight history reset broker killed …] [--seconds N] … [--write]`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from bench.report import Row
 from bench.resets import WALLETS, reset
 from bench.runs import inflight, run
 from bench.web_paths import accept, poll
+from bench.webhooks import webhooks
 
 Benchmark = Callable[..., tuple[list[Row], list[str]]]
 
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "broker": broker,
     "killed": killed,
     "enumeration": enumeration,
+    "webhooks": webhooks,
 }
 """In the order they run."""
 
@@ -39,7 +41,7 @@ def main() -> int:
     """Measure what was asked for, or all of it, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="How fast, beside a bare baseline.")
     parser.add_argument("paths", nargs="*", choices=[*BENCHMARKS, []], metavar="path", help=", ".join(BENCHMARKS))
-    parser.add_argument("--seconds", type=float, help="of load in each round of accept and poll")
+    parser.add_argument("--seconds", type=float, help="of load in each round of accept, poll and webhooks")
     parser.add_argument("--wallets", type=int, default=WALLETS, help="of reset; fewer to try it out")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md as well")
     chosen = parser.parse_args()
@@ -68,7 +70,7 @@ def _run(place: House, name: str, seconds: float | None, wallets: int) -> tuple[
     begin = time.monotonic()
     print(f"{name} …", file=sys.stderr, flush=True)
     options: dict[str, float] = {"wallets": wallets} if name == "reset" else {}
-    if seconds and name in ("accept", "poll"):
+    if seconds and name in ("accept", "poll", "webhooks"):
         options["seconds"] = seconds
     found = BENCHMARKS[name](place, **options)
     print(f"{name}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)

@@ -82,6 +82,13 @@ def show(job_id: str) -> Response:
     )  # fmt: skip
 
 
+@app.post("/webhooks")
+def hear() -> Response:
+    """Read what somebody says, whoever it is, and forget it."""
+    request.get_data()
+    return jsonify(received=True)
+
+
 @app.get("/readyz")
 def ready() -> dict[str, str]:
     """For the one who starts it."""

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -91,7 +91,12 @@ def post(path: str, body: object, **headers: str) -> bytes:
     return _request("POST", path, {**headers, "Content_Type": "application/json"}, json.dumps(body).encode())
 
 
-def _request(method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
+def signed_post(path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+    """A POST of exactly this body as bytes, with headers by their own names."""
+    return _request("POST", path, headers, body)
+
+
+def _request(method: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
     lines = [f"{method} {path} HTTP/1.1", "Host: bench", f"Content-Length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body

@@ -39,11 +39,11 @@ def accept(house: House, seconds: float = SECONDS) -> tuple[list[Row], list[str]
         open_.append(_measure(house, made.template, our_requests, seconds, settings=NO_WALL))
     left, more = _middle(n for n, _ in outbox), _middle(seconds for _, seconds in outbox)
     accepted = min(load.share(202) for load in (*ours, *open_))
-    return [*_rows("accept", theirs, ours, target=1.0), *_wall("accept", open_, ours)], [
+    return [*rows("accept", theirs, ours, target=1.0), *_wall("accept", open_, ours)], [
         f"**accept**: `POST /v1/jobs` with JWT, validation, a new `Idempotency-Key` each time, {stock.USERS} users, "
         "hold and outbox; beside a Flask view with three raw statements in one transaction and `apply_async`. Both run "
-        f"under the gunicorn of `make up`. {accepted:.1%} were accepted. p50/p99 {_times(ours)} beside "
-        f"{_times(theirs)}. Publishing goes on in the same processes: when the load ended {left:,.0f} "
+        f"under the gunicorn of `make up`. {accepted:.1%} were accepted. p50/p99 {times(ours)} beside "
+        f"{times(theirs)}. Publishing goes on in the same processes: when the load ended {left:,.0f} "
         f"messages were still to be published, which took {more:.1f} s more. {WALL}",
     ]
 
@@ -68,21 +68,22 @@ def poll(house: House, seconds: float = SECONDS) -> tuple[list[Row], list[str]]:
         unchanged.append(_measure(house, made.template, tagged, seconds))
     share = min(*(load.share(200) for load in (*ours, *open_)), *(load.share(304) for load in unchanged))
     return [
-        *_rows("poll", theirs, ours, target=0.8),
+        *rows("poll", theirs, ours, target=0.8),
         *_wall("poll", open_, ours),
-        *_rows("poll, nothing new", theirs, unchanged),
+        *rows("poll, nothing new", theirs, unchanged),
     ], [
         "**poll**: `GET /v1/jobs/{id}` with JWT; beside a Flask view with one raw select by the key. And the same with "
-        f"`If-None-Match`, which is answered 304. {share:.1%} were answered so. p50/p99 {_times(ours)} beside "
-        f"{_times(theirs)}. {WALL}",
+        f"`If-None-Match`, which is answered 304. {share:.1%} were answered so. p50/p99 {times(ours)} beside "
+        f"{times(theirs)}. {WALL}",
     ]
 
 
 def _wall(path: str, without: Sequence[Load], with_it: Sequence[Load]) -> list[Row]:
-    return _rows(f"{path}: row-level security", without, with_it)
+    return rows(f"{path}: row-level security", without, with_it)
 
 
-def _rows(path: str, theirs: Sequence[Load], ours: Sequence[Load], *, target: float | None = None) -> list[Row]:
+def rows(path: str, theirs: Sequence[Load], ours: Sequence[Load], *, target: float | None = None) -> list[Row]:
+    """The rate of a path and what it costs, beside the baseline, round by round."""
     before, now = [load.rate for load in theirs], [load.rate for load in ours]
     middle, ratio = compared(before, now)
     aim = "" if target is None else f"≥ {target}"
@@ -122,7 +123,8 @@ def _middle(numbers: Iterable[float]) -> float:
     return statistics.median(list(numbers))
 
 
-def _times(loads: Sequence[Load]) -> str:
+def times(loads: Sequence[Load]) -> str:
+    """The medians of p50 and p99 over all rounds."""
     p50 = statistics.median(load.percentile(50) for load in loads)
     p99 = statistics.median(load.percentile(99) for load in loads)
     return f"{p50:.1f}/{p99:.1f} ms"
