@@ -11,6 +11,7 @@ from tests.mutants.auth import GETTING_IN
 from tests.mutants.mail import MAIL
 from tests.mutants.mutant import Mutant
 from tests.mutants.offers import OFFERS
+from tests.mutants.payments import PAYMENTS
 from tests.mutants.plans import PLANS
 from tests.mutants.uploads import BROUGHT_ALONG
 from tests.mutants.walls import WALLS
@@ -257,5 +258,5 @@ DATABASE = [
 
 MUTANTS = [
     *BALANCES, *ONCE, *LIFE, *EXPRESS, *DATABASE, *OFFERS, *PLANS, *GETTING_IN, *ACCOUNTS, *MAIL, *BROUGHT_ALONG,
-    *WALLS,
+    *WALLS, *PAYMENTS,
 ]  # fmt: skip

@@ -9,11 +9,12 @@ from unittest import mock
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, update
+from flask.testing import FlaskClient
+from sqlalchemy import update
 from structlog.testing import capture_logs
 
 from models.database import now, sessions
-from models.payments import mock_objects
+from models.payments import inbox, mock_objects
 from models.payments.inbox import EventState, GatewayEvent
 from models.payments.tables import Checkout
 from tasks.payments import sweep
@@ -63,6 +64,24 @@ def test_a_pack_from_the_wish_to_the_credits(caller: Caller, hands: Hands) -> No
     assert caller.balance()["available"] == before + 160
 
 
+def test_an_event_about_what_is_not_known_yet_waits_for_it(client: FlaskClient, hands: Hands) -> None:
+    user = till.customer(till.open_store())
+    subscription = till.billed(user)
+    with sessions() as session:
+        inbox.receive(session, event_id="evt_1", event_type="invoice.paid", object_id="in_1")
+    with mock.patch("tasks.payments.look", return_value=[till.paid(subscription)]):
+        for _ in range(2):
+            hands.work()
+            assert _event("evt_1") == (EventState.received, inbox.UNKNOWN)
+            _make_due()
+            sweep.run()
+        assert till.moves(user) == []
+        till.tell(subscription)
+        hands.work()
+    assert _event("evt_1") == (EventState.done, None)
+    assert till.moves(user) == [("grant", 500)]
+
+
 def test_an_event_that_breaks_is_put_off_and_done_later(caller: Caller, hands: Hands) -> None:
     before = caller.balance()["available"]
     made = caller.post("/v1/checkouts", {"pack": "pro"}).json or {}
@@ -72,13 +91,8 @@ def test_an_event_that_breaks_is_put_off_and_done_later(caller: Caller, hands: H
     broken = {each["event_id"] for each in logs if each["event"] == "event_broke"}
     assert broken
     assert (caller.get("/v1/payments").json or {})["payments"] == [], "nothing of it is left"
-    with sessions() as session:
-        found = session.scalars(select(GatewayEvent).where(GatewayEvent.id.in_(broken))).all()
-        assert {(event.state, event.trouble, event.attempts) for event in found} == {
-            (EventState.received, "internal_error", 1)
-        }
-        # What did not break was too early: the payment that it is about came with the event that did.
-        session.execute(update(GatewayEvent).values(due_at=now(-1)))
+    assert {_event(each) for each in broken} == {(EventState.received, "internal_error")}
+    _make_due()
     sweep.run()
     hands.work()
     [paid] = (caller.get("/v1/payments").json or {})["payments"]
@@ -217,3 +231,14 @@ def _patch(caller: Caller, hands: Hands, body: dict[str, Any]) -> None:
     assert json.loads(answer.data)["underway"] is True
     assert caller.client.patch("/v1/subscription", json=body, headers=caller.headers).status_code in (409, 422)
     hands.work()
+
+
+def _event(event_id: str) -> tuple[EventState, str | None]:
+    with sessions() as session:
+        event = session.get_one(GatewayEvent, event_id)
+        return event.state, event.trouble
+
+
+def _make_due() -> None:
+    with sessions() as session:
+        session.execute(update(GatewayEvent).values(due_at=now(-1)))

@@ -178,6 +178,27 @@ def test_deletion_revokes_the_features_and_leaves_the_credits(user: UUID) -> Non
         assert billing.going_on(session, user_id=user) is None
 
 
+def test_what_has_ended_stays_ended_whatever_older_news_arrives(user: UUID) -> None:
+    subscription = till.billed(user)
+    ended = replace(subscription, status=SubscriptionStatus.canceled, ended_at=till.now())
+    till.tell(subscription, ended)
+    assert till.mail(user) == ["plan_ended"]
+    till.tell(subscription)
+    assert shop.plan_of(user) == "free"
+    with sessions() as session:
+        assert billing.going_on(session, user_id=user) is None
+
+
+def test_older_invoices_do_not_shorten_what_is_paid_for(user: UUID) -> None:
+    first = till.billed(user, began=till.now() - timedelta(days=29))
+    later = replace(first, period_starts_at=first.period_ends_at, period_ends_at=first.period_ends_at + MONTH)
+    till.tell(first, till.paid(later, "in_2"), till.paid(first, "in_1"))
+    with sessions() as session:
+        row = billing.billed(session, first.id)
+        assert row is not None
+        assert row.paid_until == later.period_ends_at
+
+
 def test_a_cancellation_ends_with_the_period_even_if_nobody_says_so(clock: Clock) -> None:
     user = till.customer(till.open_store())
     subscription = till.billed(user)
