@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import os
 import signal
 import subprocess
@@ -152,6 +154,15 @@ class House:
             if line.startswith(f"{name}="):
                 return line.partition("=")[2].strip("'\"")
         raise AssertionError(f"{name} was not generated")
+
+    def mails(self, address: str) -> dict[str, Any]:
+        """The mails that were sent to an address, by their templates."""
+        found = {}
+        for file in sorted((self.home / "mail").glob("*.eml")):
+            mail = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
+            if address in mail["To"]:
+                found[file.name.split("-")[3]] = mail
+        return found
 
     def sign_up(self) -> Client:
         client = httpx.Client(base_url=self.url, timeout=15)

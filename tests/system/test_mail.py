@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from tests.system.house import House, until
 
 
-def _mails(house: House, address: str) -> dict[str, Any]:
-    """The mails that were sent to an address, by their templates."""
-    found = {}
-    for file in sorted(Path(house.home / "mail").glob("*.eml")):
-        mail = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
-        if address in mail["To"]:
-            found[file.name.split("-")[3]] = mail
-    return found
-
-
 def test_mail_is_sent_and_nothing_waits_for_the_worker_that_sends_it(house: House) -> None:
     user = house.sign_up()
     address = user.http.get("/v1/me").raise_for_status().json()["email"]
-    verify: Any = until(lambda: _mails(house, address).get("verify_address"))
+    verify: Any = until(lambda: house.mails(address).get("verify_address"))
     assert f"{house.url}/verify-email?token=" in verify.get_body(("plain",)).get_content()
 
     worker = house.find("mail@")
@@ -35,7 +22,7 @@ def test_mail_is_sent_and_nothing_waits_for_the_worker_that_sends_it(house: Hous
         user.http.post("/v1/auth/signup", json=body).raise_for_status()
         job = user.ended(user.submit())
         assert job["status"] == "completed"
-        assert _mails(house, email_of_another) == {}
+        assert house.mails(email_of_another) == {}
     finally:
         worker.resume()
-    until(lambda: _mails(house, email_of_another).get("verify_address"))
+    until(lambda: house.mails(email_of_another).get("verify_address"))
