@@ -1,4 +1,4 @@
-"""Strictness: how the settings are judged that lock the doors. `config.py` asks; nothing is read here."""
+"""Strictness: how the settings are judged that lock the doors. `config` asks; nothing is read here."""
 
 from __future__ import annotations
 

@@ -190,6 +190,14 @@ class FeatureRequired(Refusal):
     title = "Your plan does not include this"
 
 
+class ActionUnavailable(Refusal):
+    """Nobody here makes what this action sells: no provider is set up for its kind."""
+
+    status = 409
+    code = "action_unavailable"
+    title = "This action is not available"
+
+
 class LimitReached(Refusal):
     """The plan's limit of something is used up. Members: `name`, `limit`, `used`."""
 

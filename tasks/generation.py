@@ -15,10 +15,11 @@ from config import settings
 from models import jobs
 from models.database import at_once, sessions
 from models.jobs import Claim, Ending
-from worker.ai import provider_for
+from worker import ai
 from worker.ai.outputs import store
 from worker.ai.provider import Canceled, Refused, Unavailable
 from worker.app import app
+from worker.backends import Offer, offers
 from worker.leases import Lease, Leases
 
 log = structlog.get_logger(__name__)
@@ -39,20 +40,24 @@ def run(job_id: str) -> None:
     if claim is None:
         return
     started = time.monotonic()
-    with leases.keep(claim) as lease:
-        ending = write_down(generate(claim, lease))
+    offer = offers().get(claim.kind)
+    with leases.keep(claim, model=offer.model if offer else "") as lease:
+        ending = write_down(generate(claim, lease, offer))
     log.info(
         "attempt_ended", job_id=job_id, attempt=claim.attempt, kind=claim.kind, ending=str(ending),
         seconds=round(time.monotonic() - started, 3),
     )  # fmt: skip
 
 
-def generate(claim: Claim, lease: Lease) -> Finish:
+def generate(claim: Claim, lease: Lease, offer: Offer | None) -> Finish:
     """Talk to the provider, with no transaction open, and return how the attempt is to be finished."""
     retry = partial(jobs.retry, claim=claim, base_seconds=settings().retry_base_seconds)
     steps = partial(partial, _in_one_transaction)
+    if offer is None:
+        message = f"Nobody does {claim.kind} here any more."
+        return steps(jobs.fail, claim=claim, code="kind_unavailable", message=message)
     try:
-        made = provider_for(claim.kind, settings()).generate(lease)
+        made = ai.provider(offer.provider, settings()).generate(lease)
         outputs = store(claim, made.outputs)
     except Canceled:
         return steps(jobs.cancel, claim=claim, provider_began=lease.request_id is not None)

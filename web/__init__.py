@@ -51,6 +51,7 @@ from web.admin import users as admin_users
 from web.requests import FrontDoor
 from worker import relay
 from worker.app import app as celery_app
+from worker.backends import offers
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +59,7 @@ log = structlog.get_logger(__name__)
 def create_app() -> FrontDoor:
     """The WSGI application, by the settings of this process."""
     set_up_logging()
+    offers()
     app = FrontDoor(
         __name__,
         info=Info(title="Coinop", version="1", description="AI generation for credits."),

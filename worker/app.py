@@ -12,6 +12,7 @@ from celery.signals import setup_logging, worker_init
 
 from logs import set_up_logging
 from worker import relay, transport
+from worker.backends import offers
 
 transport.repair()
 # It warns root of pickled messages, which could be code; ours are JSON only (celeryconfig.py).
@@ -26,6 +27,11 @@ app.config_from_object("celeryconfig")
 @setup_logging.connect
 def _use_our_logging(**_: Any) -> None:
     set_up_logging()
+
+
+@worker_init.connect
+def _know_who_generates(**_: Any) -> None:
+    offers()
 
 
 @worker_init.connect

@@ -34,8 +34,9 @@ CANCEL_POLL_SECONDS = 1.0
 class Lease:
     """One attempt's hold on its job, and the `Call` that its provider sees."""
 
-    def __init__(self, claim: Claim, *, timeout: float) -> None:
+    def __init__(self, claim: Claim, *, timeout: float, model: str = "") -> None:
         self.claim = claim
+        self.model = model
         self.timeout = timeout
         self.started = time.monotonic()
         self.request_id = claim.provider_request_id
@@ -91,9 +92,9 @@ class Leases:
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def keep(self, claim: Claim) -> Iterator[Lease]:
-        """Keep a claim alive until the block ends."""
-        lease = Lease(claim, timeout=self._settings.provider_timeout_seconds)
+    def keep(self, claim: Claim, *, model: str = "") -> Iterator[Lease]:
+        """Keep a claim alive until the block ends; `model` is for its provider to see."""
+        lease = Lease(claim, timeout=self._settings.provider_timeout_seconds, model=model)
         with self._lock:
             self._kept[claim.job_id] = lease
             if self._thread is None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from uuid import UUID
 
+from config import Settings
 from models.pictures import Picture
 
 
@@ -68,6 +69,11 @@ class Call(Protocol):
     def kind(self) -> str: ...
 
     @property
+    def model(self) -> str:
+        """Which of the backend's models is to do it (`AI_PROVIDERS`)."""
+        ...
+
+    @property
     def input(self) -> Mapping[str, Any]: ...
 
     @property
@@ -100,10 +106,12 @@ class Call(Protocol):
 
 
 class Provider(Protocol):
-    """An AI backend."""
+    """An AI backend. Any number of threads share one."""
 
-    name: str
-    kinds: frozenset[str]
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Make it as the settings say. Asks the backend nothing yet."""
+        ...
 
     def generate(self, call: Call) -> Generation:
         """Do the work. Raises `ProviderError`, or `Canceled` out of `call.pause`."""
