@@ -19,10 +19,11 @@ from pydantic_settings import NoDecode
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from config.ai import AiMode, AiSettings
+from config.ai import AiMode
 from config.basis import ROOT, BadSettings, Basis, Environment, Port, Seconds
 from config.mail import MailSettings
 from config.payments import LIVE_KEYS, PaymentSettings, PaymentsMode
+from config.predictions import PredictionsSettings
 from config.storage import StorageSettings
 from strictness import (
     HOW_TO_MAKE_ONE,
@@ -46,7 +47,7 @@ def _reachable(host: str) -> str:
     return f"[{local}]" if ":" in local else local
 
 
-class Settings(AiSettings, PaymentSettings, MailSettings, StorageSettings, Basis):
+class Settings(PredictionsSettings, PaymentSettings, MailSettings, StorageSettings, Basis):
     """All settings. Times are in seconds, sizes in bytes unless the name says otherwise."""
 
     # Where we are

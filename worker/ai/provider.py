@@ -99,10 +99,10 @@ class Call(Protocol):
         ...
 
     def began(self, request_id: str) -> None:
-        """Say that the provider has taken the work on under this id; stored at once."""
+        """Say that the provider has taken the work on under this id; stored at once. Raises `Lost`."""
 
     def pause(self, seconds: float) -> None:
-        """Wait, at most `seconds`; raises `Canceled` as soon as the user cancels or the attempt loses its lease."""
+        """Wait, at most `seconds`; raises `Canceled` as soon as the user cancels, `Lost` when the lease is lost."""
 
 
 class Provider(Protocol):
@@ -119,7 +119,11 @@ class Provider(Protocol):
 
 
 class Canceled(Exception):
-    """The user no longer wants the result, or this attempt no longer owns the job."""
+    """The user no longer wants the result: what the provider began may be stopped."""
+
+
+class Lost(Canceled):
+    """This attempt no longer owns the job. What the provider began belongs to the attempt that does: leave it alone."""
 
 
 class ProviderError(Exception):
