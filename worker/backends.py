@@ -39,6 +39,10 @@ class Offer:
 
 BACKENDS: dict[str, Backend] = {
     "mock": Backend("worker.ai.mock:MockProvider", dict.fromkeys(Kind, "mock")),
+    "predictions": Backend(
+        "worker.ai.predictions:PredictionsProvider",
+        dict.fromkeys((Kind.video, Kind.lipsync, Kind.upscale, Kind.image, Kind.image_edit)),
+    ),
 }
 
 
