@@ -21,7 +21,9 @@ from sqlalchemy.exc import ArgumentError
 
 from config.ai import AiMode
 from config.basis import ROOT, BadSettings, Basis, Environment, Port, Seconds
+from config.limits import LimitSettings
 from config.mail import MailSettings
+from config.openai import OpenAISettings
 from config.payments import LIVE_KEYS, PaymentSettings, PaymentsMode
 from config.predictions import PredictionsSettings
 from config.storage import StorageSettings
@@ -47,7 +49,9 @@ def _reachable(host: str) -> str:
     return f"[{local}]" if ":" in local else local
 
 
-class Settings(PredictionsSettings, PaymentSettings, MailSettings, StorageSettings, Basis):
+class Settings(
+    LimitSettings, OpenAISettings, PredictionsSettings, PaymentSettings, MailSettings, StorageSettings, Basis
+):
     """All settings. Times are in seconds, sizes in bytes unless the name says otherwise."""
 
     # Where we are
@@ -72,6 +76,7 @@ class Settings(PredictionsSettings, PaymentSettings, MailSettings, StorageSettin
     # Size of the house
     web_workers: Annotated[int, Field(ge=1, le=64)] = 2
     web_threads: Annotated[int, Field(ge=1, le=256)] = 8
+    wait_seconds_max: Annotated[int, Field(ge=0, le=300)] = 30
     database_pool: Annotated[int, Field(ge=1, le=200)] = 10
     max_body_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from config.basis import Basis, Seconds
-from strictness import on_this_machine
 
 WISH = re.compile(r"(?P<kind>[a-z_]+)=(?P<provider>[a-z0-9_]+)(?::(?P<model>[^\s,=]+))?")
 
@@ -25,8 +23,6 @@ class AiSettings(Basis):
 
     ai_mode: AiMode = AiMode.mock
     ai_providers: str = ""
-    openai_api_key: SecretStr | None = None
-    openai_base_url: str | None = None
 
     generation_concurrency: Annotated[int, Field(ge=1, le=5000)] = 200
 
@@ -58,15 +54,6 @@ class AiSettings(Basis):
         if twice := {kind for kind in kinds if kinds.count(kind) > 1}:
             raise ValueError(f"expected one provider for each kind; {', '.join(sorted(twice))} has two")
         return value
-
-    @field_validator("openai_base_url")
-    @classmethod
-    def _key_goes_in_secret(cls, value: str | None) -> str | None:
-        url = urlsplit(value or "")
-        secret = url.scheme == "https" or (url.scheme == "http" and on_this_machine(url.hostname or ""))
-        if value and not (secret and url.hostname and not url.query and not url.fragment):
-            raise ValueError("expected https://host/v1, or http:// to this machine: the key goes there")
-        return value.rstrip("/") if value else value
 
     @model_validator(mode="after")
     def _patience_is_ordered(self) -> Self:

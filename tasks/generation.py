@@ -41,7 +41,7 @@ def run(job_id: str) -> None:
         return
     started = time.monotonic()
     offer = offers().get(claim.kind)
-    with leases.keep(claim, model=offer.model if offer else "") as lease:
+    with leases.keep(claim, model=offer.model_for(claim.input) if offer else "") as lease:
         ending = write_down(generate(claim, lease, offer))
     log.info(
         "attempt_ended", job_id=job_id, attempt=claim.attempt, kind=claim.kind, ending=str(ending),

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
+from typing import Any
 
 from config import BadSettings, Settings, settings
 from models.kinds import Kind
@@ -36,9 +37,23 @@ class Offer:
     provider: str
     model: str
 
+    def model_for(self, values: Mapping[str, Any]) -> str:
+        """The model for a job with this input: the one that its action fixes (`options.model`), or the usual one."""
+        return values.get("options", {}).get("model") or self.model
+
 
 BACKENDS: dict[str, Backend] = {
     "mock": Backend("worker.ai.mock:MockProvider", dict.fromkeys(Kind, "mock")),
+    "openai": Backend(
+        "worker.ai.openai.provider:OpenAIProvider",
+        {
+            Kind.chat: "gpt-5.4-mini",
+            Kind.vision: "gpt-5.4-mini",
+            Kind.image: "gpt-image-2.5-flare",
+            Kind.image_edit: "gpt-image-2.5-flare",
+            Kind.speech: "gpt-4o-mini-tts",
+        },
+    ),
     "predictions": Backend(
         "worker.ai.predictions:PredictionsProvider",
         dict.fromkeys((Kind.video, Kind.lipsync, Kind.upscale, Kind.image, Kind.image_edit)),

@@ -35,13 +35,27 @@ def _boot(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         ("DATABASE_URL", "nonsense", "expected postgresql://"),
         ("DATABASE_URL", "mysql://localhost/x", "expected postgresql://"),
         ("REDIS_URL", "http://localhost", "expected redis://"),
-        ("STORAGE_URL", "s3://bucket", "expected file://"),
+        ("STORAGE_URL", "https://bucket.example.com", "expected file:///absolute/folder or s3://bucket/prefix"),
+        ("STORAGE_URL", "s3://", "expected file:///absolute/folder or s3://bucket/prefix"),
+        ("STORAGE_URL", "s3://bucket/../x", "expected file:///absolute/folder or s3://bucket/prefix"),
+        ("S3_ENDPOINT_URL", "minio:9000", "expected https://host or http://host:port"),
+        ("S3_ACCESS_KEY_ID", "AKIA", "S3_SECRET_ACCESS_KEY: expected with the other half"),
+        ("S3_SECRET_ACCESS_KEY", "do-not-print", "S3_ACCESS_KEY_ID: expected with the other half"),
+        ("OUTPUT_DAYS", "-1", "greater than or equal to 0"),
+        ("OUTPUT_URL_SECONDS", "5", "greater than or equal to 60"),
         ("PORT", "http", "valid integer"),
         ("PORT", "70000", "less than or equal to 65535"),
         ("PRESET", "presets/none.toml", "is not there"),
         ("COINOP_ENV", "staging", "'development' or 'production'"),
         ("LEASE_SECONDS", "5", "HEARTBEAT_SECONDS: expected less than LEASE_SECONDS (5 s)"),
-        ("AI_MODE", "openai", "expected mock"),
+        ("AI_MODE", "openai", "OPENAI_API_KEY: required"),
+        ("AI_PROVIDERS", "chat=openai", "OPENAI_API_KEY: required"),
+        ("OPENAI_BASE_URL", "http://api.example.com/v1", "expected https://host/v1, or http:// to this machine"),
+        ("OPENAI_BASE_URL", "http://8.8.8.8/v1", "inside a private network"),
+        ("OPENAI_BASE_URL", "http://169.254.169.254/v1", "inside a private network"),
+        ("OPENAI_BASE_URL", "https://me:key@api.example.com/v1", "expected https://host/v1"),
+        ("OPENAI_BASE_URL", "https://api.example.com:port/v1", "expected https://host/v1"),
+        ("OPENAI_CHAT_API", "assistants", "'responses' or 'completions'"),
         ("AUTH_RATE_LIMIT", "lots", "30 per minute"),
         ("LOGIN_RATE_LIMIT", "often", "30 per minute"),
         ("SMTP_URL", "mail.example.com:25", "expected smtp://"),
@@ -170,5 +184,5 @@ def test_patience_grows_from_the_inside_out() -> None:
 
 def test_the_example_file_lists_every_setting_and_no_other() -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
-    named = {match[1] for line in lines if (match := re.match(r"#?\s?([A-Z][A-Z_]+)=", line))}
+    named = {match[1] for line in lines if (match := re.match(r"#?\s?([A-Z][A-Z0-9_]+)=", line))}
     assert named == {name.upper() for name in Settings.model_fields}
