@@ -4,6 +4,7 @@ from models.api_keys import ApiKey
 from models.audit_log import AuditEntry
 from models.catalog import CatalogVersion, PlanAllowance, PlanVersion
 from models.emails import Email
+from models.jobs.attempts import Attempt
 from models.jobs.tables import Job, JobSlots
 from models.ledger.tables import Clawback, Lot, Transfer, Wallet
 from models.logins import Login, RefreshToken
@@ -32,6 +33,7 @@ from models.users import User
 
 __all__ = [
     "ApiKey",
+    "Attempt",
     "AuditEntry",
     "BilledSubscription",
     "CatalogVersion",

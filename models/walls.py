@@ -42,6 +42,7 @@ class Shared:
 
 
 SHARED = {
+    "attempts": Shared("", "what each run of a job cost the house; workers write it, and no request asks for it"),
     "gateway_events": Shared("", "what the gateway told; received and handled for everyone"),
     "mock_objects": Shared("", "the mock gateway's own, as Stripe's are Stripe's"),
     "reconciliation_marks": Shared("", "how far the walk through the gateway has come"),
