@@ -49,7 +49,7 @@ from web.admin import audit_log as admin_audit_log
 from web.admin import payments as admin_payments
 from web.admin import users as admin_users
 from web.requests import FrontDoor
-from worker import relay
+from worker import announcer, relay
 from worker.app import app as celery_app
 from worker.backends import offers
 
@@ -113,4 +113,5 @@ def create_app() -> FrontDoor:
     app.add_url_rule("/openapi.json", "openapi", lambda: app.api_doc)
     commands.register(app)
     relay.start(celery_app)
+    announcer.start()
     return app

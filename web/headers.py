@@ -30,7 +30,12 @@ DOCS_POLICY = (
 ONLY_HTTPS = f"max-age={365 * 24 * 3600}"
 """Said over https alone: browsers ignore it elsewhere, and a trial over http is no promise."""
 
-EXPOSED = ", ".join(("ETag", "Location", "Retry-After", "Idempotency-Replayed", "Content-Disposition", "X-Request-Id"))
+EXPOSED = ", ".join(
+    (
+        "ETag", "Location", "Retry-After", "Idempotency-Replayed", "Preference-Applied", "Content-Disposition",
+        "X-Request-Id",
+    )
+)  # fmt: skip
 """What a page may read of an answer, besides its body and type."""
 
 PREFLIGHT = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from mimetypes import guess_extension
 from typing import Annotated, Any
 from uuid import UUID
@@ -20,8 +21,9 @@ from web import rates, tokens
 from web.document import file
 from web.problems import Problem
 from web.quotes import PartView, ask
-from web.requests import Body, idempotency_key
+from web.requests import Body, idempotency_key, preferred_wait
 from web.times import render_time
+from web.waiting import wait_for_job
 from web.wallets import owned
 from worker.storage import storage
 
@@ -196,18 +198,25 @@ def estimate(body: JobRequest) -> dict[str, Any]:
     }
 
 
-@api.post("", responses={202: JobView, 401: Problem, 402: Problem, 422: Problem, 429: Problem})
+@api.post("", responses={200: JobView, 202: JobView, 401: Problem, 402: Problem, 422: Problem, 429: Problem})
 def submit(body: JobRequest) -> Response:
     """Submit a job: its price is held now, charged when it completes, and comes back if it does not.
 
-    Send an `Idempotency-Key` and repeat the request as often as needed: there will be one job.
+    Send an `Idempotency-Key` and repeat the request as often as needed: there will be one job. With `Prefer: wait=n`
+    the answer comes as soon as the job has ended, and is a 200 then; after n seconds it is a 202, as it is without.
     """
     order = _order(body, idempotency_key())
     submission = _accept(order)
-    response = jsonify(render(submission.job))
-    response.status_code = 202
-    response.headers["Location"] = f"/v1/jobs/{submission.job.id}"
-    response.headers["Retry-After"] = str(POLL_SECONDS)
+    job, waited = _wait(submission.job, _ended)
+    response = jsonify(render(job))
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    if job.final:
+        response.status_code = 200
+    else:
+        response.status_code = 202
+        response.headers["Retry-After"] = str(POLL_SECONDS)
+    if waited:
+        response.headers["Preference-Applied"] = waited
     if submission.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     return response
@@ -225,8 +234,17 @@ def history(query: JobQuery) -> dict[str, Any]:
 
 @api.get("/<job_id>", responses={200: JobView, 304: None, 401: Problem, 404: Problem, 422: Problem})
 def show(path: JobPath) -> Response:
-    """One job. Poll it with `If-None-Match`: nothing new is a 304 without a body."""
-    return _tagged(jobs.read(user_id=tokens.current_user_id(), job_id=path.job_id))
+    """One job. Poll it with `If-None-Match`: nothing new is a 304 without a body.
+
+    With `Prefer: wait=n` the answer comes as soon as the job has ended, or after n seconds; with both, also once the
+    job is not what the tag names any more.
+    """
+    job = jobs.read(user_id=tokens.current_user_id(), job_id=path.job_id)
+    job, waited = _wait(job, _is_new if request.if_none_match else _ended)
+    response = _tagged(job)
+    if waited:
+        response.headers["Preference-Applied"] = waited
+    return response
 
 
 @api.post("/<job_id>/cancel", responses={200: JobView, 202: JobView, 401: Problem, 404: Problem, 409: Problem})
@@ -262,13 +280,33 @@ def output(path: OutputPath) -> Response:
     )
 
 
+def _wait(job: Snapshot, done: Callable[[Snapshot], bool]) -> tuple[Snapshot, str | None]:
+    """Wait for a job as the request prefers. Returns it as it is then, and which preference was applied, if any."""
+    seconds = preferred_wait()
+    if not seconds:
+        return job, None
+    job, waited = wait_for_job(job, user_id=tokens.current_user_id(), seconds=seconds, done=done)
+    return job, f"wait={seconds}" if waited else None
+
+
+def _ended(job: Snapshot) -> bool:
+    return job.final
+
+
+def _is_new(job: Snapshot) -> bool:
+    return job.final or not request.if_none_match.contains(_tag(job))
+
+
+def _tag(job: Snapshot) -> str:
+    return f"{job.id.hex}-{job.version}"
+
+
 def _tagged(job: Snapshot) -> Response:
-    tag = f"{job.id.hex}-{job.version}"
-    if request.method == "GET" and request.if_none_match.contains(tag):
+    if request.method == "GET" and request.if_none_match.contains(_tag(job)):
         response = Response(status=304)
     else:
         response = jsonify(render(job))
-    response.set_etag(tag)
+    response.set_etag(_tag(job))
     response.headers["Cache-Control"] = "private, no-cache"
     if not job.final:
         response.headers["Retry-After"] = str(POLL_SECONDS)
