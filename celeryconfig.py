@@ -95,6 +95,7 @@ beat_schedule = {
     "end jobs that waited too long": _every(5.0, "maintenance.expire_waiting"),
     "publish what a crash left in the outbox": _every(2.0, "maintenance.sweep_outbox"),
     "wake jobs whose message was lost": _every(5.0, "maintenance.wake_forgotten"),
+    "call jobs that wait in line": _every(2.0, "maintenance.call_waiting"),
     "expire credits": _every(60.0, "maintenance.expire_credits"),
     "grant allowances": _every(_settings.allowance_seconds, "maintenance.grant_allowances"),
     "end plans": _every(60.0, "maintenance.end_plans"),

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from config import settings
 from models import jobs
@@ -94,6 +94,18 @@ def _in_one_transaction(verb: Callable[..., Ending], **how: Any) -> Ending:
 def _complete(**delivered: Any) -> Ending:
     """Complete in one statement if that will do, else step by step in a transaction."""
     with at_once() as session:
-        if jobs.complete_at_once(session, **delivered):
-            return Ending.completed
-    return _in_one_transaction(jobs.complete, **delivered)
+        done = jobs.complete_at_once(session, **delivered)
+    if done is None:
+        return _in_one_transaction(jobs.complete, **delivered)
+    if done.next_waits:
+        _call_next(done.user_id)
+    return Ending.completed
+
+
+def _call_next(user_id: UUID) -> None:
+    """Call the next of a user's jobs. The job before it has ended, and if this fails the sweep calls."""
+    try:
+        with sessions() as session:
+            jobs.call_next(session, user_id=user_id)
+    except SQLAlchemyError as error:
+        log.warning("next_not_called", error=type(error).__name__)

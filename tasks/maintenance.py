@@ -76,6 +76,12 @@ def wake_forgotten() -> None:
         _all_pages("jobs_woken_again", lambda session, queue=queue: jobs.wake_again(session, queue))  # type: ignore[misc]
 
 
+@app.task(name="maintenance.call_waiting")
+def call_waiting() -> None:
+    """Call jobs that wait in line though there is room for them: what a crash left, or a larger share allows."""
+    _all_pages("jobs_called", jobs.call_waiting)
+
+
 @app.task(name="maintenance.expire_credits")
 def expire_credits() -> None:
     """Expire the lots of wallets that nobody touches, each wallet in a transaction of its own."""
