@@ -23,6 +23,7 @@ from config.ai import AiMode
 from config.basis import ROOT, BadSettings, Basis, Environment, Port, Seconds
 from config.limits import LimitSettings
 from config.mail import MailSettings
+from config.moderation import ModerationMode, ModerationSettings
 from config.openai import OpenAISettings
 from config.payments import LIVE_KEYS, PaymentSettings, PaymentsMode
 from config.predictions import PredictionsSettings
@@ -37,7 +38,8 @@ from strictness import (
 )
 
 __all__ = [
-    "LIVE_KEYS", "ROOT", "SECRETS_FILE", "AiMode", "BadSettings", "Environment", "PaymentsMode", "Settings", "settings",
+    "LIVE_KEYS", "ROOT", "SECRETS_FILE", "AiMode", "BadSettings", "Environment", "ModerationMode",
+    "PaymentsMode", "Settings", "settings",
 ]  # fmt: skip
 
 SECRETS_FILE = "secrets.env"
@@ -50,7 +52,14 @@ def _reachable(host: str) -> str:
 
 
 class Settings(
-    LimitSettings, OpenAISettings, PredictionsSettings, PaymentSettings, MailSettings, StorageSettings, Basis
+    LimitSettings,
+    ModerationSettings,
+    OpenAISettings,
+    PredictionsSettings,
+    PaymentSettings,
+    MailSettings,
+    StorageSettings,
+    Basis,
 ):
     """All settings. Times are in seconds, sizes in bytes unless the name says otherwise."""
 

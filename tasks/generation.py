@@ -16,11 +16,13 @@ from models import jobs
 from models.database import at_once, sessions
 from models.jobs import Claim, Ending
 from worker import ai
+from worker.ai.moderation import moderate, moderator
 from worker.ai.outputs import store
 from worker.ai.provider import Canceled, Refused, Unavailable
 from worker.app import app
 from worker.backends import Offer, offers
 from worker.leases import Lease, Leases
+from worker.metering import Meter
 
 log = structlog.get_logger(__name__)
 leases = Leases(settings())
@@ -39,6 +41,8 @@ def run(job_id: str) -> None:
         claim = jobs.claim(session, UUID(job_id), lease_seconds=settings().lease_seconds)
     if claim is None:
         return
+    if claim.attempt > 1:
+        _note_taken_over(claim)
     started = time.monotonic()
     offer = offers().get(claim.kind)
     with leases.keep(claim, model=offer.model_for(claim.input) if offer else "") as lease:
@@ -53,26 +57,47 @@ def generate(claim: Claim, lease: Lease, offer: Offer | None) -> Finish:
     """Talk to the provider, with no transaction open, and return how the attempt is to be finished."""
     retry = partial(jobs.retry, claim=claim, base_seconds=settings().retry_base_seconds)
     steps = partial(partial, _in_one_transaction)
+    meter = Meter(moderated_by=settings().moderation_model)
     if offer is None:
         message = f"Nobody does {claim.kind} here any more."
-        return steps(jobs.fail, claim=claim, code="kind_unavailable", message=message)
+        return steps(jobs.fail, claim=claim, code="kind_unavailable", message=message, effort=meter.effort())
     try:
+        # What an earlier attempt has begun was looked at by that.
+        if lease.request_id is None and (judge := moderator(settings())) is not None:
+            meter.moderated()
+            moderate(judge, lease)
+        meter.asked(offer.provider, lease.model)
         made = ai.provider(offer.provider, settings()).generate(lease)
+        meter.made(made)
         outputs = store(claim, made.outputs)
     except Canceled:
-        return steps(jobs.cancel, claim=claim, provider_began=lease.request_id is not None)
+        began = lease.request_id is not None
+        return steps(jobs.cancel, claim=claim, provider_began=began, effort=meter.effort(lease.request_id))
     except Refused as error:
-        return steps(jobs.fail, claim=claim, code=error.code, message=error.message)
+        effort = meter.failed(error, lease.request_id)
+        return steps(jobs.fail, claim=claim, code=error.code, message=error.message, effort=effort)
     except Unavailable as error:
-        return steps(retry, code=error.code, message=error.message, retry_after=error.retry_after)
+        effort = meter.failed(error, lease.request_id)
+        return steps(retry, code=error.code, message=error.message, retry_after=error.retry_after, effort=effort)
     except Exception:
         log.exception("attempt_broke", job_id=str(claim.job_id), attempt=claim.attempt)
-        return steps(retry, code="internal_error", message="Something went wrong on our side.")
+        effort = meter.effort(lease.request_id)
+        return steps(retry, code="internal_error", message="Something went wrong on our side.", effort=effort)
     if made.delivered_percent > 100:
         log.warning("price_overrun", job_id=str(claim.job_id), delivered_percent=made.delivered_percent)
     return partial(
-        _complete, claim=claim, outputs=outputs, usage=dict(made.usage), delivered_percent=made.delivered_percent
-    )
+        _complete, claim=claim, outputs=outputs, usage=dict(made.usage), delivered_percent=made.delivered_percent,
+        effort=meter.effort(lease.request_id),
+    )  # fmt: skip
+
+
+def _note_taken_over(claim: Claim) -> None:
+    """Write down what nobody did of the attempt before this one, if it fell silent; its record is not worth a job."""
+    try:
+        with sessions() as session:
+            jobs.note_taken_over(session, job_id=claim.job_id, number=claim.attempt)
+    except SQLAlchemyError as error:
+        log.warning("lost_attempt_not_noted", error=type(error).__name__)
 
 
 def write_down(finish: Finish) -> Ending:

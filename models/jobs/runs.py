@@ -186,7 +186,7 @@ def cancel(
 
 def fail(session: Session, claim: Claim, *, code: str, message: str, effort: Effort = NOBODY) -> Ending:
     """End an attempt whose job cannot be done: all that was held goes back. A canceled job ends as canceled."""
-    error = {"error_code": code, "error_message": message[:LONGEST_MESSAGE]}
+    error: dict[str, Any] = {"error_code": code, "error_message": message[:LONGEST_MESSAGE]}
     if end(session, claim.job_id, Status.failed, charge=0, token=claim.token, effort=effort, fault=code, **error):
         return Ending.failed
     return cancel(session, claim, provider_began=False, effort=effort, fault=code)
@@ -210,7 +210,7 @@ def retry(
     if claim.attempt >= claim.max_attempts:
         return fail(session, claim, code=code, message=message, effort=effort)
     delay = max(backoff(claim.attempt, base_seconds), retry_after or 0)
-    values = {"error_code": code, "error_message": message[:LONGEST_MESSAGE]}
+    values: dict[str, Any] = {"error_code": code, "error_message": message[:LONGEST_MESSAGE]}
     if requeue(session, claim.job_id, claim.queue, token=claim.token, delay=delay, effort=effort, **values):
         return Ending.requeued
     return cancel(session, claim, provider_began=False, effort=effort, fault=code)

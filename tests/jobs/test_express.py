@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import inspect
 
 from models import jobs, ledger
-from models.database import sessions
+from models.database import Base, sessions
 from models.errors import InsufficientCredits
 from models.jobs import Attempt, Effort, Order, Snapshot, Status
 from models.jobs.express import complete as complete_at_once
@@ -28,6 +28,9 @@ pytestmark = pytest.mark.usefixtures("postgresql")
 
 PASSING = {"created_at", "started_at", "finished_at", "ended_at", "run_after", "due_at", "lease_until", "expires_at"}
 """Moments, which differ from one run to the next: only whether they are set is compared."""
+
+
+TABLES: tuple[type[Base], ...] = (*work.TABLES, Attempt)
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def rows(run: Callable[[Order], Any], order: Order) -> dict[str, list[Any]]:
     try:
         with sessions() as session:
             run(session, order)  # type: ignore[call-arg, arg-type]
-            for table in (*work.TABLES, Attempt):
+            for table in TABLES:
                 columns = list(table.__table__.c)
                 for row in session.execute(table.__table__.select().order_by(*inspect(table).primary_key)):
                     kept = {

@@ -142,6 +142,8 @@ class MockProvider:
 
         picture = call.picture() if "upload" in call.input else None
         output, usage = make(call.input, _seed(call.kind, call.input, picture), picture)
+        if "seconds" in usage:
+            usage["seconds"] = ceil(usage["seconds"] * script.delivered_percent / 100)
         return Generation((output,), usage, script.delivered_percent, request_id)
 
 

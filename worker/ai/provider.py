@@ -131,12 +131,21 @@ class ProviderError(Exception):
 
     retryable = False
 
-    def __init__(self, code: str, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        usage: Mapping[str, int] | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.retry_after = retry_after
         """Seconds the provider asked us to wait, if it said so."""
+        self.usage = usage
+        """What it used all the same, as of a `Generation`; None when it is not known."""
 
 
 class Refused(ProviderError):
