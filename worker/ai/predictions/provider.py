@@ -174,11 +174,12 @@ def _left(deadline: Deadline) -> float:
 
 
 def _pause(call: Call, seconds: float, deadline: Deadline) -> None:
-    """Wait, at most until the deadline. Raises `Canceled`, and `Unavailable` when it has passed."""
-    left = _left(deadline)
-    call.pause(min(seconds, left))
-    if left <= seconds:
-        raise Unavailable("provider_timeout", "The provider did not finish in time.")
+    """Wait. Raises `Canceled`; and `Unavailable`, at once, when there is no time to ask again after that."""
+    in_time = seconds < _left(deadline)
+    call.pause(seconds if in_time else 0)
+    if not in_time:
+        later = seconds if seconds > LONGEST_WAIT_SECONDS else None
+        raise Unavailable("provider_timeout", "The provider did not finish in time.", retry_after=later)
 
 
 def _usage(kind: str, values: Mapping[str, Any], files: tuple[Artefact, ...], prediction: Prediction) -> dict[str, int]:
