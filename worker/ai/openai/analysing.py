@@ -71,7 +71,7 @@ def analyse(client: OpenAI, talk: Talk, call: Call, model: str, watch: Watch) ->
     options = ChatOptions.model_validate(call.input.get("options", {}))
     wanted = shape(options.replies)
     instructions = INSTRUCTIONS.format(depth=DEPTHS[options.depth], replies=options.replies)
-    asked = Asked(model, instructions, (Said("user", plain(call.input["prompt"])),), wanted.model_json_schema())
+    asked = Asked(model, instructions, (Said("user", call.input["prompt"]),), wanted.model_json_schema())
     answer = talk(client, asked, watch)
     usage = Counter(answer.usage)
     analysed = _read(answer, wanted)

@@ -20,7 +20,6 @@ from models import pictures
 from models.errors import PictureRefused
 from models.pictures import Picture
 from worker.ai.openai.errors import bad_answer, known_as, our_errors, told
-from worker.ai.openai.talking import plain
 from worker.ai.provider import Artefact, Call, Generation, Refused
 from worker.decoding import scaled
 
@@ -54,7 +53,7 @@ def draw(client: OpenAI, call: Call, model: str) -> Generation:
     drawn = DRAWN_AT.get(ordered, ordered)
     with our_errors():
         response = client.images.with_raw_response.generate(
-            model=model, prompt=plain(call.input["prompt"]), size=drawn, n=1, response_format=_form(model)
+            model=model, prompt=call.input["prompt"], size=drawn, n=1, response_format=_form(model)
         )
         made = _Images.model_validate_json(response.http_response.content)
     picture = _picture(made)
@@ -71,7 +70,7 @@ def redraw(client: OpenAI, call: Call, original: Picture, model: str) -> Generat
     file = (f"picture.{pictures.ENDINGS[original.media_type]}", original.data, original.media_type)
     with our_errors():
         response = client.images.with_raw_response.edit(
-            model=model, image=file, prompt=plain(call.input["prompt"]), n=1, response_format=_form(model)
+            model=model, image=file, prompt=call.input["prompt"], n=1, response_format=_form(model)
         )
         made = _Images.model_validate_json(response.http_response.content)
     return _delivered(_picture(made), made, response)

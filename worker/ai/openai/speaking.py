@@ -17,7 +17,6 @@ from openai import OpenAI
 from openai.types.audio import speech_create_params
 
 from worker.ai.openai.errors import bad_answer, known_as, our_errors, told
-from worker.ai.openai.talking import plain
 from worker.ai.provider import Artefact, Call, Generation, Refused
 
 MOST_CHARACTERS = 4_096
@@ -28,7 +27,7 @@ VOICES: tuple[str, ...] = tuple(
 )
 """OpenAI's own."""
 
-ENDS = (re.compile(r"(?s).*[.!?…。！？]['\"”’)]*\s"), re.compile(r"(?s).*[,;:\n]\s?"), re.compile(r"(?s).*\s"))
+ENDS = tuple(re.compile(rf"(?s).*(?:{end})") for end in (r"""[.!?…]['"”’)]*\s|[。！？]""", r"[,;:]\s|[\n、，]", r"\s"))
 """Where a text may be divided, best first: after a sentence, within one, between words."""
 
 PCM, BITS = 1, 16
@@ -36,7 +35,7 @@ PCM, BITS = 1, 16
 
 def speak(client: OpenAI, call: Call, model: str, *, voices: tuple[str, ...] | None) -> Generation:
     """Speak the text of the call; `voices` are all there are, if that is known."""
-    text, voice = plain(call.input["text"]), call.input["voice"]
+    text, voice = call.input["text"], call.input["voice"]
     if voices is not None and voice not in voices:
         raise Refused("provider_refused", f"There is no voice {voice}; expected one of {', '.join(voices)}.")
     sounds, name = [], None
