@@ -53,6 +53,7 @@ def test_a_picture_of_another_size_than_ordered_is_not_sold(ours: OpenAIProvider
     failed = failure(ours, call_for(Kind.image))
     assert (failed.code, failed.retryable) == ("bad_answer", False)
     assert "1024x1536" in failed.message
+    assert failed.usage == {"input_tokens": 12, "output_tokens": 1056, "images": 1}, "it was paid for"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from worker.ai.openai.talking import as_url
 from worker.ai.provider import Analysis, Text
 from worker.decoding import examine
 
+REFUSAL = {"type": "refusal", "refusal": "I cannot help with that."}
+
 
 def test_a_chat_is_an_analysis_with_its_usage(either: OpenAIProvider, model: LLMock) -> None:
     model.reply(analysis(5, summary=" Well. "))
@@ -97,6 +99,14 @@ def test_an_analysis_that_will_not_do_even_then_is_refused(either: OpenAIProvide
     assert (failed.code, failed.retryable) == ("bad_answer", False)
     assert len(model.requests) == 2
     assert answer not in failed.message
+    assert failed.usage is not None
+    assert failed.usage["output_tokens"] >= 2, "two answers were paid for"
+
+
+def test_a_first_answer_is_paid_for_even_if_there_is_no_second(ours: OpenAIProvider, server: Scripted) -> None:
+    server.answer_with(events(response(text("?"))), error(500), events(response(text("?"))), events(response(REFUSAL)))
+    assert failure(ours, call_for()).usage == {"input_tokens": 40, "cached_input_tokens": 8, "output_tokens": 20}
+    assert failure(ours, call_for()).usage == {"input_tokens": 80, "cached_input_tokens": 16, "output_tokens": 40}
 
 
 @pytest.mark.parametrize("blank", ["", " \n"])
@@ -118,7 +128,6 @@ def failed_with(code: str) -> dict[str, Any]:
     return response(status="failed", error={"code": code, "message": "-"})
 
 
-REFUSAL = {"type": "refusal", "refusal": "I cannot help with that."}
 TOO_LONG = {"incomplete_details": {"reason": "max_output_tokens"}}
 FILTERED = {"incomplete_details": {"reason": "content_filter"}}
 

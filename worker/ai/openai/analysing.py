@@ -17,7 +17,7 @@ from models.kinds import ChatOptions
 from worker.ai.openai.errors import bad_answer, told
 from worker.ai.openai.talking import Answer, Asked, Said, Talk, plain
 from worker.ai.openai.watching import Watch
-from worker.ai.provider import Analysis, Call, Generation
+from worker.ai.provider import Analysis, Call, Generation, ProviderError
 
 DEPTHS = {
     "short": "`summary` is one or two sentences.",
@@ -77,11 +77,16 @@ def analyse(client: OpenAI, talk: Talk, call: Call, model: str, watch: Watch) ->
     analysed = _read(answer, wanted)
     if isinstance(analysed, str):
         complaint = Said("user", SENT_BACK.format(faults=analysed))
-        answer = talk(client, asked.further(Said("assistant", answer.text), complaint), watch)
+        try:
+            answer = talk(client, asked.further(Said("assistant", answer.text), complaint), watch)
+        except ProviderError as error:
+            usage.update(error.usage or {})
+            error.usage = usage
+            raise
         usage.update(answer.usage)
         analysed = _read(answer, wanted)
     if isinstance(analysed, str):
-        raise told(bad_answer("it does not have the shape that was asked for, even when asked again"))
+        raise told(bad_answer("it does not have the shape that was asked for, even when asked again", usage))
     analysis = Analysis(analysed.summary, analysed.tone, analysed.intent, analysed.advice, tuple(analysed.suggestions))
     return Generation((analysis,), dict(usage), request_id=answer.request_id)
 

@@ -47,6 +47,9 @@ class _Images(BaseModel):
     data: list[_Image] | None = None
     usage: _Usage | None = None
 
+    def ours(self) -> dict[str, int]:
+        return {**(self.usage.model_dump() if self.usage else {}), "images": len(self.data or ())}
+
 
 def draw(client: OpenAI, call: Call, model: str) -> Generation:
     ordered: str = call.input["size"]
@@ -58,9 +61,10 @@ def draw(client: OpenAI, call: Call, model: str) -> Generation:
         made = _Images.model_validate_json(response.http_response.content)
     picture = _picture(made)
     if f"{picture.width}x{picture.height}" != drawn:
-        raise told(bad_answer(f"the picture has {picture.width} × {picture.height} pixels, ordered were {drawn}"))
+        why = f"the picture has {picture.width} × {picture.height} pixels, ordered were {drawn}"
+        raise told(bad_answer(why, made.ours()))
     if drawn != ordered:
-        picture = _scaled(picture, *map(int, ordered.split("x")))
+        picture = _scaled(picture, made, *map(int, ordered.split("x")))
     return _delivered(picture, made, response)
 
 
@@ -86,21 +90,20 @@ def _picture(made: _Images) -> Picture:
         data = base64.b64decode((made.data or [_Image()])[0].b64_json or "", validate=True)
         seen = pictures.read(data, most_pixels=settings().max_image_pixels)
     except (binascii.Error, PictureRefused):
-        raise told(bad_answer("there is no picture in it")) from None
+        raise told(bad_answer("there is no picture in it", made.ours())) from None
     return Picture(seen.media_type, seen.width, seen.height, data)
 
 
-def _scaled(picture: Picture, width: int, height: int) -> Picture:
+def _scaled(picture: Picture, made: _Images, width: int, height: int) -> Picture:
     try:
         return scaled(picture, width, height)
     except PictureRefused:
-        raise told(bad_answer("the picture in it is damaged")) from None
+        raise told(bad_answer("the picture in it is damaged", made.ours())) from None
 
 
 def _delivered(picture: Picture, made: _Images, response: LegacyAPIResponse[ImagesResponse]) -> Generation:
-    usage = made.usage.model_dump() if made.usage else {}
     return Generation(
         (Artefact(picture.media_type, picture.data),),
-        {**usage, "images": 1},
+        made.ours(),
         request_id=known_as(response.headers.get("x-request-id")),
     )

@@ -36,6 +36,8 @@ PASSING = frozenset(("server_error", "vector_store_timeout"))
 MOST_RETRY_AFTER = 3600.0
 """Seconds; whoever asks for more is asked again after so many."""
 
+Usage = Mapping[str, int]
+
 CODE = re.compile(r"[a-z][a-z0-9_]{0,60}")
 FIELD = re.compile(r"[a-z][a-z0-9_.\[\]]{0,60}")
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,200}")
@@ -97,16 +99,16 @@ def of_code(code: str | None) -> ProviderError:
     return Refused("provider_refused", "The provider does not accept the request.")
 
 
-def filtered() -> ProviderError:
-    return Refused("content_filtered", "The provider's content filter refused this request.")
+def filtered(usage: Usage | None = None) -> ProviderError:
+    return Refused("content_filtered", "The provider's content filter refused this request.", usage=usage)
 
 
 def rejected_key() -> ProviderError:
     return Refused("provider_rejected_key", "The provider does not work for us at the moment.")
 
 
-def bad_answer(why: str) -> ProviderError:
-    return Refused("bad_answer", f"The provider's answer will not do: {why}.")
+def bad_answer(why: str, usage: Usage | None = None) -> ProviderError:
+    return Refused("bad_answer", f"The provider's answer will not do: {why}.", usage=usage)
 
 
 def cut_off() -> ProviderError:

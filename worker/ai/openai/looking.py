@@ -20,5 +20,5 @@ def look(client: OpenAI, talk: Talk, call: Call, picture: Picture, model: str, w
     question = Said("user", call.input["prompt"], picture)
     answer = talk(client, Asked(model, INSTRUCTIONS, (question,)), watch)
     if not (text := answer.text.strip()):
-        raise told(bad_answer("it is empty"))
+        raise told(bad_answer("it is empty", answer.usage))
     return Generation((Text(text),), answer.usage, request_id=answer.request_id)

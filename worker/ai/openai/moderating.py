@@ -9,12 +9,11 @@ from openai.types import ModerationMultiModalInputParam
 from pydantic import BaseModel
 
 from config import Settings
-from config.basis import told as secret
 from worker.ai.moderation import Verdict, has_picture, words
 from worker.ai.openai.errors import bad_answer, our_errors, told
-from worker.ai.openai.provider import NO_KEY
+from worker.ai.openai.provider import client_of
 from worker.ai.openai.talking import as_url, plain
-from worker.ai.openai.watching import watched_client, watching
+from worker.ai.openai.watching import watching
 from worker.ai.provider import Call, Unavailable
 
 
@@ -39,14 +38,7 @@ class OpenAIModerator:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        client = OpenAI(
-            api_key=secret(settings.openai_api_key) or NO_KEY,
-            base_url=settings.openai_base_url or "https://api.openai.com/v1",
-            max_retries=0,
-            timeout=None,
-            http_client=watched_client(),
-        )
-        return cls(client, settings.moderation_model, settings.moderation_timeout_seconds)
+        return cls(client_of(settings), settings.moderation_model, settings.moderation_timeout_seconds)
 
     def check(self, call: Call) -> Verdict:
         """Everything in one question. Fetching a picture has a time of its own, and the provider finds it fetched."""

@@ -18,10 +18,23 @@ from worker.ai.openai.talking import Talk, by_completions, by_responses
 from worker.ai.openai.watching import watched_client, watching
 from worker.ai.provider import Call, Generation, Refused
 
+OPENAIS_URL = "https://api.openai.com/v1"
+
 NO_KEY = "none"
 """What a server that needs no key is sent as one: the client insists."""
 
 TALKS: dict[ChatApi, Talk] = {ChatApi.responses: by_responses, ChatApi.completions: by_completions}
+
+
+def client_of(settings: Settings) -> OpenAI:
+    """A client by these settings, whose every use belongs within `watching`."""
+    return OpenAI(
+        api_key=told(settings.openai_api_key) or NO_KEY,
+        base_url=settings.openai_base_url or OPENAIS_URL,
+        max_retries=0,
+        timeout=None,
+        http_client=watched_client(),
+    )
 
 
 class OpenAIProvider:
@@ -35,14 +48,8 @@ class OpenAIProvider:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        client = OpenAI(
-            api_key=told(settings.openai_api_key) or NO_KEY,
-            base_url=settings.openai_base_url or "https://api.openai.com/v1",
-            max_retries=0,
-            timeout=None,
-            http_client=watched_client(),
-        )
-        return cls(client, TALKS[settings.openai_chat_api], None if settings.openai_base_url else VOICES)
+        voices = None if settings.openai_base_url else VOICES
+        return cls(client_of(settings), TALKS[settings.openai_chat_api], voices)
 
     def generate(self, call: Call) -> Generation:
         """Do what `call` asks for. Fetching a picture has a time of its own, before `call.timeout` begins."""

@@ -121,13 +121,13 @@ class _Response(BaseModel):
     def parts(self) -> list[_Part]:
         return [part for item in self.output if item.type == "message" for part in item.content or ()]
 
-    def fault(self) -> ProviderError | None:
+    def fault(self, usage: Usage) -> ProviderError | None:
         if self.status == "incomplete":
             why = self.incomplete_details.reason if self.incomplete_details else None
-            return filtered() if why == "content_filter" else _too_long()
+            return filtered(usage) if why == "content_filter" else _too_long(usage)
         if self.status != "completed":
             return of_code(self.error.code if self.error else None)
-        return filtered() if any(part.type == "refusal" for part in self.parts) else None
+        return filtered(usage) if any(part.type == "refusal" for part in self.parts) else None
 
 
 FINISHED = frozenset(("response.completed", "response.incomplete", "response.failed"))
@@ -159,10 +159,10 @@ def by_responses(client: OpenAI, asked: Asked, watch: Watch) -> Answer:
                 break
         else:
             raise told(cut_off())
-    if fault := response.fault():
+    usage = response.usage.ours() if response.usage else {}
+    if fault := response.fault(usage):
         raise told(fault, request_id=known_as(response.id))
     text = "".join(part.text or "" for part in response.parts if part.type == "output_text")
-    usage = response.usage.ours() if response.usage else {}
     return Answer(plain(text), usage, known_as(stream.response.headers.get("x-request-id"), response.id))
 
 
@@ -235,7 +235,7 @@ def by_completions(client: OpenAI, asked: Asked, watch: Watch) -> Answer:
     if why is None:
         raise told(cut_off())
     if why in ("content_filter", "length"):
-        raise told(filtered() if why == "content_filter" else _too_long(), request_id=known_as(name))
+        raise told(filtered(usage) if why == "content_filter" else _too_long(usage), request_id=known_as(name))
     return Answer(plain("".join(words)), usage, known_as(stream.response.headers.get("x-request-id"), name))
 
 
@@ -265,5 +265,5 @@ def _to_the_end(stream: Iterator[object], watch: Watch) -> None:
             pass
 
 
-def _too_long() -> ProviderError:
-    return bad_answer("it became too long and was cut off")
+def _too_long(usage: Usage) -> ProviderError:
+    return bad_answer("it became too long and was cut off", usage)
