@@ -23,6 +23,7 @@ imports = (
     "tasks.maintenance",
     "tasks.email",
     "tasks.uploads",
+    "tasks.outputs",
     "tasks.payments",
     "tasks.mock_payments",
 )
@@ -103,6 +104,8 @@ beat_schedule = {
     "erase accounts that are closing": _every(30.0, "maintenance.close_accounts"),
     "take away uploads that are over": _every(300.0, "maintenance.clear_uploads"),
     "delete files that belong to no upload": _every(6 * 3600.0, "maintenance.delete_orphaned_uploads"),
+    "delete outputs that were kept long enough": _every(300.0, "maintenance.delete_old_outputs"),
+    "delete files that belong to no result": _every(6 * 3600.0, "maintenance.delete_orphaned_outputs"),
     "tell whose balance is low": _every(30.0, "maintenance.tell_low_balances"),
     "wake e-mails whose message was lost": _every(5.0, "email.wake_forgotten"),
     "forget old tokens": _every(3600.0, "maintenance.forget_tokens"),

@@ -30,6 +30,7 @@ from web import (
     mock_checkout,
     notices,
     ops,
+    outputs,
     payments,
     problems,
     redemptions,
@@ -88,6 +89,7 @@ def create_app() -> FrontDoor:
         wallets,
         transactions,
         jobs,
+        outputs,
         uploads,
         spends,
         redemptions,
@@ -106,6 +108,7 @@ def create_app() -> FrontDoor:
         ops,
     ):
         app.register_api(noun.api)
+    app.register_blueprint(outputs.by_link)
     app.register_blueprint(account_pages.pages)
     app.register_blueprint(after_checkout.pages)
     mock_checkout.register(app)

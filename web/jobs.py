@@ -7,7 +7,7 @@ from mimetypes import guess_extension
 from typing import Annotated, Any
 from uuid import UUID
 
-from flask import Response, jsonify, request, send_file
+from flask import Response, jsonify, request
 from flask_openapi import APIBlueprint
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,10 +15,9 @@ from config import settings
 from models import jobs, uploads
 from models.api_keys import Scope
 from models.database import at_once, readings, sessions
-from models.errors import NotFound
 from models.jobs import LONGEST_WAIT_SECONDS, MOST_PER_PAGE, Order, Snapshot, Status, Submission
-from web import rates, tokens
-from web.document import file
+from web import outputs, rates, tokens
+from web.outputs import OutputView
 from web.problems import Problem
 from web.quotes import PartView, ask
 from web.requests import Body, idempotency_key, preferred_wait
@@ -49,10 +48,6 @@ class JobPath(BaseModel):
     job_id: UUID
 
 
-class OutputPath(JobPath):
-    index: Annotated[int, Field(ge=0, le=1_000)]
-
-
 class JobQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
     after: UUID | None = Field(None, description="The `next` of the page before.")
@@ -72,20 +67,6 @@ class CostView(BaseModel):
 class ErrorView(BaseModel):
     code: str
     message: str
-
-
-class OutputView(BaseModel):
-    index: int
-    type: str = Field(description="`text`, `analysis` or `file`.")
-    text: str | None = None
-    tone: str | None = Field(None, description="Of an analysis: how the message sounds.")
-    intent: str | None = Field(None, description="Of an analysis: what the message does or asks for.")
-    advice: str | None = Field(None, description="Of an analysis: how to answer.")
-    suggestions: list[str] | None = Field(None, description="Of an analysis: replies to choose from, and to save.")
-    media_type: str | None = None
-    size: int | None = Field(None, description="Bytes.")
-    sha256: str | None = None
-    url: str | None = None
 
 
 class UrlsView(BaseModel):
@@ -145,17 +126,10 @@ def render(job: Snapshot) -> dict[str, Any]:
             "breakdown": job.breakdown,
         },
         "error": {"code": job.error_code, "message": job.error_message} if job.error_code else None,
-        "outputs": [_render_output(here, index, output) for index, output in enumerate(job.outputs or ())],
+        "outputs": outputs.render(job),
         "usage": job.usage or {},
         "urls": {"get": here, "cancel": f"{here}/cancel"},
     }
-
-
-def _render_output(here: str, index: int, output: dict[str, Any]) -> dict[str, Any]:
-    shown = {"index": index, **output}
-    if shown.pop("key", None):
-        shown["url"] = f"{here}/outputs/{index}"
-    return shown
 
 
 def _order(body: JobRequest, key: str | None = None) -> Order:
@@ -257,29 +231,6 @@ def cancel(path: JobPath) -> Response:
     return response
 
 
-@api.get("/<job_id>/outputs/<index>", responses={200: file("*/*"), 401: Problem, 404: Problem, 422: Problem})
-def output(path: OutputPath) -> Response:
-    """One file that a job made. Parts of it can be asked for with `Range`."""
-    with readings() as session:
-        job = jobs.get(session, user_id=tokens.current_user_id(), job_id=path.job_id)
-    try:
-        described = (job.outputs or [])[path.index]
-        made = storage().path(described["key"])
-    except (IndexError, KeyError, FileNotFoundError):
-        raise NotFound("This job has no such file.") from None
-    media_type = described["media_type"]
-    return send_file(
-        made,
-        mimetype=media_type,
-        # To be saved: shown by a browser it could be taken for a page of ours.
-        as_attachment=True,
-        download_name=f"{path.job_id}-{path.index}{guess_extension(media_type) or ''}",
-        etag=described["sha256"],
-        max_age=0,
-        conditional=True,
-    )
-
-
 def _wait(job: Snapshot, done: Callable[[Snapshot], bool]) -> tuple[Snapshot, str | None]:
     """Wait for a job as the request prefers. Returns it as it is then, and which preference was applied, if any."""
     seconds = preferred_wait()
@@ -294,19 +245,17 @@ def _ended(job: Snapshot) -> bool:
 
 
 def _is_new(job: Snapshot) -> bool:
-    return job.final or not request.if_none_match.contains(_tag(job))
-
-
-def _tag(job: Snapshot) -> str:
-    return f"{job.id.hex}-{job.version}"
+    return job.final or not request.if_none_match.contains(outputs.tag(job))
 
 
 def _tagged(job: Snapshot) -> Response:
-    if request.method == "GET" and request.if_none_match.contains(_tag(job)):
+    # Before the links of the answer are made: these may be younger than their tag, but not older.
+    tag = outputs.tag(job)
+    if request.method == "GET" and request.if_none_match.contains(tag):
         response = Response(status=304)
     else:
         response = jsonify(render(job))
-    response.set_etag(_tag(job))
+    response.set_etag(tag)
     response.headers["Cache-Control"] = "private, no-cache"
     if not job.final:
         response.headers["Retry-After"] = str(POLL_SECONDS)

@@ -1,90 +1,80 @@
-"""Storage: where artefacts live. `STORAGE_URL` says which; a folder shared by web and workers is what there is.
-
-A key is written once and never changed: it carries the attempt, so a stale attempt cannot overwrite the result of the
-one that counts. Keys are paths: `<job>/<attempt>/<n>` is what a job made, `uploads/<user>/<upload>` what a user
-brought along.
-"""
+"""A folder on this machine, or on a volume that all processes mount."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from functools import cache
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
-from urllib.parse import unquote, urlsplit
 
-from config import settings
+from worker.storage.meaning import ANYTHING, Opened, StorageUnavailable
 
-
-class Storage(Protocol):
-    def put(self, key: str, data: bytes) -> None:
-        """Store `data` under `key`; when it returns, the data is on disk."""
-        ...
-
-    def path(self, key: str) -> Path:
-        """The file to read. Raises `FileNotFoundError`."""
-        ...
-
-    def delete(self, key: str) -> None:
-        """Delete the file. One that is not there has been deleted already."""
-        ...
-
-    def delete_all(self, prefix: str) -> None:
-        """Delete every file whose key begins with `prefix` and a slash, such as all that one job made."""
-        ...
-
-    def older_than(self, prefix: str, *, seconds: float) -> Iterator[str]:
-        """The keys under `prefix` and a slash that were written at least so many seconds ago."""
-        ...
+TRIES = 10
+"""How often a file is begun anew after somebody took its folder away as being empty."""
 
 
 class Folder:
-    """A folder on this machine or on a volume that all processes mount."""
+    """Each file is one below `root`, at the path that its key is."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, *, media_type: str = ANYTHING) -> None:
         target = self._inside(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Written aside and renamed, so that nobody ever sees half a file.
-        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(target)
+        with _disk(looking=False):
+            file, aside = _begin(target.parent)
+            # Written aside and renamed, so that nobody ever sees half a file.
+            try:
+                with os.fdopen(file, "wb") as stream:
+                    stream.write(data)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                aside.replace(target)
+            except BaseException:
+                aside.unlink(missing_ok=True)
+                raise
 
-    def path(self, key: str) -> Path:
+    def read(self, key: str) -> bytes:
         target = self._inside(key)
-        if not target.is_file():
-            raise FileNotFoundError(key)
-        return target
+        with _disk():
+            return target.read_bytes()
 
-    def delete(self, key: str) -> None:
-        # Empty folders stay: taking one away could take it from under somebody who is about to write there.
-        self._inside(key).unlink(missing_ok=True)
+    def open(self, key: str) -> Opened:
+        target = self._inside(key)
+        with _disk():
+            file = target.open("rb")
+            return Opened(file, os.fstat(file.fileno()).st_size)
+
+    def link(self, key: str, *, seconds: int, method: str, media_type: str, name: str) -> None:
+        """A folder hands nothing out."""
+
+    def delete(self, *keys: str) -> None:
+        for target in [self._inside(key) for key in keys]:
+            with _disk():
+                target.unlink(missing_ok=True)
+                self._tidy(target.parent)
 
     def delete_all(self, prefix: str) -> None:
-        shutil.rmtree(self._inside(prefix), ignore_errors=True)
-        if self._inside(prefix).exists():
-            # Somebody wrote there meanwhile, or may not be deleted: the second time says which.
-            shutil.rmtree(self._inside(prefix))
+        target = self._inside(prefix)
+        shutil.rmtree(target, ignore_errors=True)
+        with _disk():
+            if target.exists():
+                # Somebody wrote there meanwhile, or may not be deleted: the second time says which.
+                shutil.rmtree(target)
 
-    def older_than(self, prefix: str, *, seconds: float) -> Iterator[str]:
+    def older_than(self, prefix: str | None, *, seconds: float) -> Iterator[str]:
         limit = time.time() - seconds
-        for folder, _, names in os.walk(self._inside(prefix)):
-            for name in names:
-                file = Path(folder, name)
-                try:
-                    written = file.stat().st_mtime
-                except FileNotFoundError:
-                    continue
-                if written <= limit:
-                    yield file.relative_to(self._root).as_posix()
+        for file in _files(self._root if prefix is None else self._inside(prefix)):
+            try:
+                written = file.stat().st_mtime
+            except FileNotFoundError:
+                continue
+            if written <= limit:
+                yield Path(file).relative_to(self._root).as_posix()
 
     def _inside(self, key: str) -> Path:
         target = (self._root / key).resolve()
@@ -92,9 +82,51 @@ class Folder:
             raise ValueError(f"{key!r} is not inside the storage folder")
         return target
 
+    def _tidy(self, folder: Path) -> None:
+        """Take away folders that are empty now. Whoever is about to write there makes them again."""
+        while folder != self._root:
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+            folder = folder.parent
 
-@cache
-def storage() -> Storage:
-    """The storage of the settings."""
-    url = urlsplit(settings().storage_url)
-    return Folder(Path(unquote(url.path)))
+
+def _begin(folder: Path) -> tuple[int, Path]:
+    """A new file, open, in a folder that is made if it is not there."""
+    for _ in range(TRIES - 1):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file, name = tempfile.mkstemp(dir=folder)
+        except FileNotFoundError:
+            continue
+        return file, Path(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    file, name = tempfile.mkstemp(dir=folder)
+    return file, Path(name)
+
+
+def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Every file below, one folder at a time: there may be more than fit into memory."""
+    try:
+        entries = os.scandir(folder)
+    except OSError:  # taken away meanwhile; or not ours to read, as a volume's lost+found
+        return
+    with entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(Path(entry))
+            else:
+                yield entry
+
+
+@contextmanager
+def _disk(*, looking: bool = True) -> Iterator[None]:
+    """What the disk refuses is told as what it means here: that it cannot be done, or for who is `looking` for a file,
+    that there is none."""
+    try:
+        yield
+    except OSError as error:
+        if looking and isinstance(error, (FileNotFoundError, IsADirectoryError, NotADirectoryError)):
+            raise FileNotFoundError("There is no such file.") from None
+        raise StorageUnavailable(f"The disk refused: {errno.errorcode.get(error.errno or 0, 'unknown')}.") from error
