@@ -35,7 +35,7 @@ LONGEST_FORM = 16 * 1024
 WAIT = re.compile(r"\s*wait\s*(?P<value>=[^;]*)?(;.*)?", re.IGNORECASE | re.DOTALL)
 """One preference of `Prefer`, if it is `wait` (RFC 7240), with any parameters that it may have."""
 
-WAIT_SECONDS = re.compile(r"=\s*(\"?)([0-9]{1,9})\1\s*")
+WAIT_SECONDS = re.compile(r"=\s*(\"?)([0-9]{1,4000})\1\s*")
 
 NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 """What JSON can write and no text has: NUL, which PostgreSQL cannot store, and halves of characters."""

@@ -157,9 +157,10 @@ class Listener:
         return bool(new or old)
 
     def _heed(self, said: Any) -> None:
-        what, name = said[0], said[1].decode()
-        if what not in (b"subscribe", b"message"):
+        # Asked while we are subscribed to nothing, the broker answers PONG without a list.
+        if not isinstance(said, list) or said[0] not in (b"subscribe", b"message"):
             return
+        what, name = said[0], said[1].decode()
         with self._lock:
             if what == b"subscribe" and name in self._subscribed:
                 self._heard.add(name)
