@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from mimetypes import guess_extension
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -24,7 +23,6 @@ from web.requests import Body, idempotency_key, preferred_wait
 from web.times import render_time
 from web.waiting import wait_for_job
 from web.wallets import owned
-from worker.storage import storage
 
 api = APIBlueprint(
     "jobs", __name__, url_prefix="/v1/jobs", abp_tags=[{"name": "jobs"}], abp_security=tokens.BY_TOKEN_OR_KEY
