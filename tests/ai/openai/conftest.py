@@ -11,7 +11,10 @@ from llmock.testing import LLMockServer
 
 from tests.ai.openai.asking import provider
 from tests.ai.openai.scripted import Scripted
+from tests.http.conftest import caller, client, sign_up
 from worker.ai.openai.provider import OpenAIProvider
+
+__all__ = ["caller", "client", "sign_up"]
 
 
 @pytest.fixture(autouse=True)
