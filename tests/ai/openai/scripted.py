@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -50,6 +51,8 @@ class Scripted:
     left: threading.Event = field(default_factory=threading.Event)
     """Set when a client leaves an answer before its end."""
     base_url: str = ""
+    security: ssl.SSLContext | None = None
+    """Makes it a server of https."""
 
     def answer_with(self, *answers: Answer) -> None:
         self.answers[:] = answers
@@ -71,7 +74,7 @@ class Scripted:
                 script.asked.append(Asked(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
                 try:
                     script.answers[min(number, len(script.answers) - 1)](self)
-                except (BrokenPipeError, ConnectionResetError):
+                except (ConnectionError, ssl.SSLError):
                     script.left.set()
                     self.close_connection = True
 
@@ -80,9 +83,12 @@ class Scripted:
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
+        if self.security is not None:
+            server.socket = self.security.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
-        self.base_url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+        scheme = "https" if self.security else "http"
+        self.base_url = f"{scheme}://127.0.0.1:{server.server_address[1]}/v1"
         try:
             yield self
         finally:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import certifi
 import httpcore2
 import httpx2
 
@@ -139,7 +140,9 @@ class WatchedTransport(httpx2.HTTPTransport):
     """One pool of watched connections, for all threads."""
 
     def __init__(self) -> None:
+        # What the machine trusts, or SSL_CERT_FILE says, is not enough: some containers trust nobody.
         trusted = httpx2.create_ssl_context()
+        trusted.load_verify_locations(certifi.where())
         super().__init__(verify=trusted)
         self._pool = httpcore2.ConnectionPool(
             ssl_context=trusted,
