@@ -23,6 +23,7 @@ from models.payments.top_ups import TopUp
 from models.places import Place
 from models.plans.tables import Subscription
 from models.promotions import PromotionUse, Redemption
+from models.providers import ProviderState
 from models.rates import RateWindow
 from models.referrals import Referral, ReferralCode
 from models.saved_replies import SavedReply
@@ -62,6 +63,7 @@ __all__ = [
     "PlanAllowance",
     "PlanVersion",
     "PromotionUse",
+    "ProviderState",
     "RateWindow",
     "ReconciliationMark",
     "Redemption",

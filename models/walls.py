@@ -52,6 +52,7 @@ SHARED = {
     "outbox": Shared("INSERT", "names of tasks and ids; a request leaves them there and the relay fetches them"),
     "plan_allowances": Shared("SELECT, INSERT", "the terms of plans, stored when they are first sold"),
     "plan_versions": Shared("SELECT, INSERT", "the terms of plans, stored when they are first sold"),
+    "provider_states": Shared("", "how the providers are doing, for workers"),
     "promotion_uses": Shared("SELECT, INSERT, UPDATE", "how many have redeemed a code, and not who"),
     "try_windows": Shared("SELECT, INSERT, UPDATE", "counts by keyed hashes that tell nobody whose they are"),
 }

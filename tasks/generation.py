@@ -15,17 +15,20 @@ from config import settings
 from models import jobs
 from models.database import at_once, sessions
 from models.jobs import Claim, Ending
+from models.providers import Entry
 from worker import ai
 from worker.ai.moderation import moderate, moderator
 from worker.ai.outputs import store
 from worker.ai.provider import Canceled, Refused, Unavailable
 from worker.app import app
 from worker.backends import Offer, offers
+from worker.gates import Gates
 from worker.leases import Lease, Leases
 from worker.metering import Meter
 
 log = structlog.get_logger(__name__)
 leases = Leases(settings())
+gates = Gates(settings())
 
 FINISH_PAUSES_SECONDS = (0.5, 2.0, 5.0)
 """How long to wait for a database that is away before what was generated is given up to another attempt."""
@@ -45,8 +48,15 @@ def run(job_id: str) -> None:
         _note_taken_over(claim)
     started = time.monotonic()
     offer = offers().get(claim.kind)
-    with leases.keep(claim, model=offer.model_for(claim.input) if offer else "") as lease:
-        ending = write_down(generate(claim, lease, offer))
+    entry = gates.enter(claim, offer.provider) if offer else Entry.admitted
+    if entry in (Entry.waits, Entry.over):
+        return
+    try:
+        with leases.keep(claim, model=offer.model_for(claim.input) if offer else "") as lease:
+            ending = write_down(give_up(claim) if entry is Entry.hopeless else generate(claim, lease, offer))
+    finally:
+        if offer:
+            gates.leave(claim, offer.provider)
     log.info(
         "attempt_ended", job_id=job_id, attempt=claim.attempt, kind=claim.kind, ending=str(ending),
         seconds=round(time.monotonic() - started, 3),
@@ -67,7 +77,8 @@ def generate(claim: Claim, lease: Lease, offer: Offer | None) -> Finish:
             meter.moderated()
             moderate(judge, lease)
         meter.asked(offer.provider, lease.model)
-        made = ai.provider(offer.provider, settings()).generate(lease)
+        with gates.watching(claim, offer.provider):
+            made = ai.provider(offer.provider, settings()).generate(lease)
         meter.made(made)
         outputs = store(claim, made.outputs)
     except Canceled:
@@ -98,6 +109,12 @@ def _note_taken_over(claim: Claim) -> None:
             jobs.note_taken_over(session, job_id=claim.job_id, number=claim.attempt)
     except SQLAlchemyError as error:
         log.warning("lost_attempt_not_noted", error=type(error).__name__)
+
+
+def give_up(claim: Claim) -> Finish:
+    """Return how a job is to be finished that cannot wait until its provider is back."""
+    message = "The provider is out of order, and the job could not wait any longer. Nothing was charged."
+    return partial(_in_one_transaction, jobs.fail, claim=claim, code="provider_unavailable", message=message)
 
 
 def write_down(finish: Finish) -> Ending:

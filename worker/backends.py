@@ -23,11 +23,13 @@ NOBODY = "none"
 class Backend:
     """One AI backend: where its class is, and the model of each kind that it can do.
 
-    A model that is None has no sensible default: whoever wants the kind names one in `AI_PROVIDERS`.
+    A model that is None has no sensible default: whoever wants the kind names one in `AI_PROVIDERS`. One that is not
+    `remote` is part of this house: it cannot be down, whatever it is told to answer.
     """
 
     where: str
     models: Mapping[Kind, str | None]
+    remote: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Offer:
 
 
 BACKENDS: dict[str, Backend] = {
-    "mock": Backend("worker.ai.mock:MockProvider", dict.fromkeys(Kind, "mock")),
+    "mock": Backend("worker.ai.mock:MockProvider", dict.fromkeys(Kind, "mock"), remote=False),
     "openai": Backend(
         "worker.ai.openai.provider:OpenAIProvider",
         {

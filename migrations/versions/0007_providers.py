@@ -14,11 +14,23 @@ branch_labels = None
 depends_on = None
 
 
+MOMENT = sa.String(26).with_variant(sa.DateTime(timezone=True), "postgresql")
 IN_LINE = sa.text("status = 'queued' AND waits_for IS NOT NULL")
 
 
 def upgrade() -> None:
+    op.create_table(
+        "provider_states",
+        sa.Column("provider", sa.String(50), primary_key=True),
+        sa.Column("failures", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("openings", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("open_until", MOMENT),
+        sa.Column("probe", sa.Uuid()),
+        sa.Column("last_error", sa.String(64)),
+        sa.CheckConstraint("failures >= 0 AND openings >= 0", name="counts_not_negative"),
+    )
     op.add_column("jobs", sa.Column("waits_for", sa.String(50)))
+    op.add_column("jobs", sa.Column("put_back_at", MOMENT))
     op.create_index(
         "ix_jobs_waits_for",
         "jobs",
@@ -30,4 +42,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_jobs_waits_for", "jobs")
+    op.drop_column("jobs", "put_back_at")
     op.drop_column("jobs", "waits_for")
+    op.drop_table("provider_states")

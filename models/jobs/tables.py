@@ -54,7 +54,8 @@ class Job(Base):
     attempt that finishes under another token is stale. `settling` is how the charge follows what is made, if it does.
     `run_after` keeps a queued job waiting (back-off). `version`
     grows with every change that a client can see. `provider_request_id` is set once a provider has begun. `waits_for`
-    is why nobody has called a queued job yet (`line.py`); None when its wake-up is on its way.
+    is why nobody has called a queued job yet (`line.py`, `places.py`); None when its wake-up is on its way.
+    `put_back_at` is when a provider that was down or full first had the job wait.
     """
 
     __tablename__ = "jobs"
@@ -127,6 +128,7 @@ class Job(Base):
     max_attempts: Mapped[int]
     run_after: Mapped[datetime] = mapped_column(AwareDateTime, server_default=now())
     waits_for: Mapped[str | None] = mapped_column(String(50))
+    put_back_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
     lease_token: Mapped[UUID | None]
     lease_until: Mapped[datetime | None] = mapped_column(AwareDateTime)

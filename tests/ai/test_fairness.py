@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from config import settings
-from models import database, jobs
+from models import jobs
 from models.audit import audit
 from models.database import at_once, sessions
 from models.jobs import Ending, Job, JobSlots, Queue, Status
@@ -20,7 +20,7 @@ from models.jobs.express import submit as submit_at_once
 from models.jobs.line import SHARE
 from models.jobs.rescue import FORGOTTEN_SECONDS
 from models.kinds import Kind
-from models.outbox import STAGED, Outbox
+from models.outbox import Outbox
 from tasks import generation
 from tests.audits import prove
 from tests.jobs import work
@@ -38,18 +38,6 @@ MANY = 60
 def share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAIR_SHARE", str(FAIR))
     monkeypatch.setenv("DATABASE_POOL", "40")
-
-
-@pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> deque[UUID]:
-    """A broker's queue: what transactions staged, in the order in which they were committed."""
-    messages: deque[UUID] = deque()
-
-    def hand_over(info: dict[Any, Any]) -> None:
-        messages.extend(UUID(message.task_id) for message in info.pop(STAGED, ()))
-
-    monkeypatch.setattr(database, "_receivers", [hand_over])
-    return messages
 
 
 def crowd(user: UUID, number: int, **how: Any) -> list[UUID]:
