@@ -105,14 +105,18 @@ def _worth(
         .group_by(PaymentLot.payment_id)
         .subquery()
     )
+    paid = (
+        select(Payment.id, Payment.currency, _kept().label("kept"), standing.c.credits)
+        .join(standing, standing.c.payment_id == Payment.id)
+        .subquery()
+    )
     # Most payments are for one of a few packs, so these are few rows however many payments there are.
-    by = Job.action, Job.wallet, Payment.currency, _kept(), standing.c.credits
+    by = Job.action, Job.wallet, paid.c.currency, paid.c.kept, paid.c.credits
     rows = session.execute(
         select(*by, func.sum(Transfer.amount))
         .join(Transfer, Transfer.job_id == Job.id)
         .join(PaymentLot, PaymentLot.lot_id == Transfer.lot_id)
-        .join(Payment, Payment.id == PaymentLot.payment_id)
-        .join(standing, standing.c.payment_id == Payment.id)
+        .join(paid, paid.c.id == PaymentLot.payment_id)
         .where(Transfer.reason == Reason.settle, *ended)
         .group_by(*by)
     )
@@ -122,9 +126,8 @@ def _worth(
         key = action, wallet
         bought[key] = bought.get(key, 0) + int(spent)
         money = worth.setdefault(key, {})
-        money[currency] = money.get(currency, Fraction()) + Fraction(
-            int(spent) * max(int(kept), 0), int(standing_credits)
-        )
+        worth_of_these = Fraction(int(spent) * max(int(kept), 0), int(standing_credits))
+        money[currency] = money.get(currency, Fraction()) + worth_of_these
     return bought, worth
 
 
