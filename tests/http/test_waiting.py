@@ -397,6 +397,25 @@ def test_who_waits_is_sent_away_when_the_process_ends(
     assert "Preference-Applied" not in caller.get(_path(answer), Prefer=LONG).headers
 
 
+def test_who_hangs_up_leaves_the_place(caller: Caller, deaf: None, seats: Places) -> None:
+    answer = caller.submit()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        connection = {"environ_overrides": {"gunicorn.socket": ours}}
+        headers = {**caller.headers, "Prefer": "wait=1"}
+        for still_there in (b"", b"the next request"):
+            theirs.send(still_there)
+            with mock.patch.object(jobs, "read", wraps=jobs.read) as looked:
+                caller.client.get(_path(answer), headers=headers, **connection)
+            assert looked.call_count > 2
+        ours.recv(100)
+        theirs.close()
+        with mock.patch.object(jobs, "read", wraps=jobs.read) as looked:
+            caller.client.get(_path(answer), headers={**headers, "Prefer": LONG}, **connection)
+        assert looked.call_count == 1, "nobody is there to be told"
+    assert not seats._taken
+
+
 def test_a_database_that_goes_away_does_not_take_the_accepted_job_back(
     caller: Caller, deaf: None, seats: Places
 ) -> None:
