@@ -37,10 +37,11 @@ class StorageSettings(Basis):
     @classmethod
     def _known_storage(cls, value: str) -> str:
         url = urlsplit(value)
+        prefix = url.path.strip("/")
         good = {
             "": url.path.startswith("/") or not value,
             "file": url.path.startswith("/"),
-            "s3": BUCKET.fullmatch(url.netloc) and not {"", ".", ".."} & set(url.path.strip("/").split("/")[1:]),
+            "s3": BUCKET.fullmatch(url.netloc) and not (prefix and {"", ".", ".."} & set(prefix.split("/"))),
         }
         if not good.get(url.scheme) or url.query or url.fragment:
             raise ValueError("expected file:///absolute/folder or s3://bucket/prefix")
@@ -60,10 +61,10 @@ class StorageSettings(Basis):
     @model_validator(mode="after")
     def _both_halves_of_the_key(self) -> Self:
         if bool(self.s3_access_key_id) != bool(told(self.s3_secret_access_key)):
-            missing = "S3_SECRET_ACCESS_KEY" if self.s3_access_key_id else "S3_ACCESS_KEY_ID"
-            raise ValueError(
-                f"{missing}: expected with the other half of the key; without both, AWS's own places count"
-            )
+            given, missing = "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"
+            if not self.s3_access_key_id:
+                given, missing = missing, given
+            raise ValueError(f"{missing}: expected beside {given}; without both, the places where AWS keeps them count")
         return self
 
     @model_validator(mode="after")

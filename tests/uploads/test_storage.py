@@ -46,7 +46,13 @@ def test_nothing_outside_is_touched_nor_everything_at_once(folder: Folder, tmp_p
     """None of the keys leads further than this test's own folder, for a guard that is not there protects nothing."""
     (tmp_path / "x").write_text("a bystander")
     key = key.format(outside=tmp_path / "x")
-    for verb in (folder.delete, folder.delete_all, folder.read, folder.open, lambda key: next(folder.older_than(key, seconds=0))):
+    for verb in (
+        folder.delete,
+        folder.delete_all,
+        folder.read,
+        folder.open,
+        lambda key: next(folder.older_than(key, seconds=0)),
+    ):
         with pytest.raises(ValueError, match="not inside the storage folder"):
             verb(key)
     assert (tmp_path / "x").read_text() == "a bystander"
