@@ -3,16 +3,21 @@ and one of our own for what that one does not do (`scripted.py`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from llmock.pytest_plugin import LLMock
 from llmock.testing import LLMockServer
 
-from tests.ai.openai.asking import provider
+from config import settings
+from tests.ai.openai.asking import KEY, provider
 from tests.ai.openai.scripted import Scripted
 from tests.http.conftest import caller, client, sign_up
 from worker.ai.openai.provider import OpenAIProvider
+from worker.storage import storage
+
+Choose = Callable[..., None]
 
 __all__ = ["caller", "client", "sign_up"]
 
@@ -52,3 +57,20 @@ def server() -> Iterator[Scripted]:
 def ours(server: Scripted) -> OpenAIProvider:
     """Our provider, asking the server of our own."""
     return provider(server.base_url)
+
+
+@pytest.fixture
+def choose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Choose]:
+    """Let OpenAI do what it can in this process, at this address."""
+
+    def make(base_url: str, **variables: str) -> None:
+        given = {"AI_MODE": "openai", "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": base_url, **variables}
+        for name, value in {**given, "STORAGE_URL": f"file://{tmp_path}/files"}.items():
+            monkeypatch.setenv(name, value)
+        settings.cache_clear()
+        storage.cache_clear()
+
+    yield make
+    monkeypatch.undo()
+    settings.cache_clear()
+    storage.cache_clear()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from tempfile import TemporaryDirectory
 from typing import cast
 from uuid import UUID
@@ -13,10 +12,11 @@ from uuid import UUID
 import pytest
 from llmock.pytest_plugin import LLMock
 
-from config import ROOT, settings
+from config import ROOT
 from models.kinds import Kind
 from tasks import generation
 from tests.ai.openai.asking import KEY
+from tests.ai.openai.conftest import Choose
 from tests.ai.openai.scripted import (
     Answer,
     Scripted,
@@ -35,26 +35,6 @@ from tests.jobs import work
 from tests.uploads.bringing import brought
 from tests.uploads.drawings import picture
 from worker.backends import BACKENDS, Offer, offers
-from worker.storage import storage
-
-Choose = Callable[..., None]
-
-
-@pytest.fixture
-def choose(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Choose]:
-    """Let OpenAI do what it can in this process, at this address."""
-
-    def make(base_url: str, **variables: str) -> None:
-        given = {"AI_MODE": "openai", "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": base_url, **variables}
-        for name, value in {**given, "STORAGE_URL": f"file://{tmp_path}/files"}.items():
-            monkeypatch.setenv(name, value)
-        settings.cache_clear()
-        storage.cache_clear()
-
-    yield make
-    monkeypatch.undo()
-    settings.cache_clear()
-    storage.cache_clear()
 
 
 def done(caller: Caller, action: str, **given: object) -> dict[str, object]:
