@@ -104,7 +104,16 @@ SECTIONS = (
     Section(
         "jobs",
         Job.user_id,
-        _but("user_id", "request_digest", "lease_token", "lease_until", "waits_for", "put_back_at", "version"),
+        _but(
+            "user_id",
+            "request_digest",
+            "lease_token",
+            "lease_until",
+            "waits_for",
+            "put_back_at",
+            "at_provider",
+            "version",
+        ),
     ),
     Section("spends", Spend.user_id, _but("user_id", "request_digest")),
     Section("saved_replies", SavedReply.user_id, _but("user_id")),

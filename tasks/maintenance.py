@@ -29,7 +29,7 @@ from models.database import readings, sessions
 from models.jobs import Queue
 from worker import broker, relay
 from worker.app import app
-from worker.gates import patience
+from worker.gates import limits, patience
 from worker.storage import storage
 
 log = structlog.get_logger(__name__)
@@ -84,7 +84,7 @@ def call_waiting() -> None:
     that wait for a provider which may be asked again."""
     _all_pages("jobs_called", jobs.call_waiting)
     with sessions() as session:
-        called = providers.call_all(session, patience=patience(settings()))
+        called = providers.call_all(session, patience=patience(settings()), limits=limits(settings()))
     if called:
         log.info("jobs_called_for_providers", jobs=called)
 

@@ -73,6 +73,10 @@ def offers(chosen: Settings | None = None) -> Mapping[Kind, Offer]:
 
 @cache
 def _offers(chosen: Settings) -> Mapping[Kind, Offer]:
+    for setting, named in (("PROVIDER_CONCURRENCY", chosen.places_at), ("PROVIDER_RATES", chosen.rates_of)):
+        if unknown := set(named) - set(BACKENDS):
+            known = ", ".join(BACKENDS)
+            raise _bad(f"there is no provider {min(unknown)!r}; expected one of {known}", setting=setting)
     usual = {
         kind: Offer(chosen.ai_mode, model)
         for kind, model in BACKENDS[chosen.ai_mode].models.items()
@@ -100,5 +104,5 @@ def _offer(kind: Kind, provider: str, model: str) -> Offer:
     return Offer(provider, model)
 
 
-def _bad(why: str) -> BadSettings:
-    return BadSettings(f"Coinop cannot start, a setting is wrong:\n  AI_PROVIDERS: {why}")
+def _bad(why: str, *, setting: str = "AI_PROVIDERS") -> BadSettings:
+    return BadSettings(f"Coinop cannot start, a setting is wrong:\n  {setting}: {why}")

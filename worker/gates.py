@@ -19,7 +19,7 @@ from config import Settings
 from models import providers
 from models.database import readings, sessions
 from models.jobs import Claim
-from models.providers import Entry, Patience, Standing
+from models.providers import NO_LIMITS, Entry, Limits, Patience, Standing
 from worker.ai.provider import Refused, Unavailable
 from worker.backends import BACKENDS
 
@@ -46,21 +46,31 @@ def patience(settings: Settings) -> Patience:
     )
 
 
+def limits(settings: Settings) -> dict[str, Limits]:
+    """The limits of each provider that has any under these settings."""
+    at_once, rates = settings.places_at, settings.rates_of
+    return {
+        provider: Limits(at_once.get(provider), *rates.get(provider, (None, 60.0))) for provider in {*at_once, *rates}
+    }
+
+
 class Gates:
     """What this process knows of the providers, and how it tells the others."""
 
     def __init__(self, settings: Settings) -> None:
         self._patience = patience(settings)
+        self._limits = limits(settings)
         self._standings: dict[str, Standing] = {}
         self._look_again = 0.0
         self._looking = threading.Lock()
 
     def enter(self, claim: Claim, provider: str) -> Entry:
         """Whether this attempt may ask its provider now; if not, its job waits in line, but for a hopeless one."""
-        if not self._standing(provider).open:
+        limited = self._limits.get(provider, NO_LIMITS)
+        if limited == NO_LIMITS and not self._standing(provider).open:
             return Entry.admitted
         with sessions() as session:
-            entry = providers.enter(session, claim, provider, patience=self._patience)
+            entry = providers.enter(session, claim, provider, patience=self._patience, limits=limited)
         if entry is not Entry.admitted:
             log.info("attempt_put_back", job_id=str(claim.job_id), provider=provider, entry=str(entry))
         return entry
@@ -79,9 +89,18 @@ class Gates:
         self._answered(claim, provider)
 
     def leave(self, claim: Claim, provider: str) -> None:
-        """Say that an attempt is over: if it was to find out whether the provider is back and did not, another may."""
+        """Say that an attempt is over, and its place free for the next in line.
+
+        If it was to find out whether the provider is back and did not, another may.
+        """
         if self._knows_trouble(provider):
             _tell(lambda session: providers.let_go(session, provider, token=claim.token))
+        if provider in self._limits:
+            _tell(lambda session: self._call(session, provider, most=1))
+
+    def _call(self, session: Session, provider: str, *, most: int) -> None:
+        limited = self._limits.get(provider, NO_LIMITS)
+        providers.call(session, provider, patience=self._patience, limits=limited, most=most)
 
     def _failed(self, claim: Claim, provider: str, code: str) -> None:
         if not BACKENDS[provider].remote:
@@ -103,7 +122,7 @@ class Gates:
         def write(session: Session) -> None:
             if providers.answered(session, provider, token=claim.token):
                 log.info("breaker_closed", provider=provider)
-                providers.call(session, provider, patience=self._patience)
+                self._call(session, provider, most=providers.PAGE)
             self._standings = providers.standings(session)
 
         _tell(write)

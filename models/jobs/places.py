@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from models import outbox
@@ -57,6 +57,41 @@ def put_back(session: Session, claim: Claim, *, waits_for: str, error: tuple[str
 def too_late(session: Session, claim: Claim, *, seconds: float, longest: float) -> bool:
     """Whether a job may not wait another `seconds`: its deadline is before that, or it has waited for `longest`."""
     return session.execute(select(_hopeless(seconds, longest)).where(Job.id == claim.job_id)).scalar_one()
+
+
+def occupy(session: Session, claim: Claim, provider: str) -> bool:
+    """Take a place at a limited provider for as long as this attempt's lease holds. False when it is stale."""
+    row = session.execute(
+        update(Job)
+        .where(Job.id == claim.job_id, Job.lease_token == claim.token)
+        .values(at_provider=provider, put_back_at=None)
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    return row is not None
+
+
+def occupied(session: Session, provider: str, *, but: Claim | None = None) -> int:
+    """How many places at a provider are taken, not counting `but`'s. One whose worker died is free with its lease."""
+    at_work = Job.status.in_([constant(Status.running), constant(Status.canceling)])
+    others = Job.id != but.job_id if but else true()
+    taken = select(func.count()).where(Job.at_provider == provider, at_work, Job.lease_until > now(), others)
+    return session.execute(taken).scalar_one()
+
+
+def was_in_line(session: Session, claim: Claim) -> bool:
+    """Whether a job has been put back before and was called since."""
+    return session.execute(select(Job.put_back_at.is_not(None)).where(Job.id == claim.job_id)).scalar_one()
+
+
+def anybody_waits(session: Session, provider: str) -> bool:
+    """Whether jobs wait for a provider. Locks nothing."""
+    return session.execute(select(exists().where(*_in_line(), Job.waits_for == provider))).scalar_one()
+
+
+def waiting_for(session: Session, provider: str) -> int:
+    """How many jobs wait for a provider. Locks nothing."""
+    return session.execute(select(func.count()).where(*_in_line(), Job.waits_for == provider)).scalar_one()
 
 
 def awaited(session: Session) -> Sequence[str]:

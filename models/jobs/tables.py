@@ -55,7 +55,8 @@ class Job(Base):
     `run_after` keeps a queued job waiting (back-off). `version`
     grows with every change that a client can see. `provider_request_id` is set once a provider has begun. `waits_for`
     is why nobody has called a queued job yet (`line.py`, `places.py`); None when its wake-up is on its way.
-    `put_back_at` is when a provider that was down or full first had the job wait.
+    `put_back_at` is when a provider that was down or full first had the job wait, until it was let in; `at_provider`
+    is the limited provider at which a running job takes a place, for as long as its lease holds.
     """
 
     __tablename__ = "jobs"
@@ -102,6 +103,12 @@ class Job(Base):
             postgresql_where=text("status = 'queued' AND waits_for IS NOT NULL"),
             sqlite_where=text("status = 'queued' AND waits_for IS NOT NULL"),
         ),
+        Index(
+            "ix_jobs_at_provider",
+            "at_provider",
+            postgresql_where=text("status IN ('running', 'canceling') AND at_provider IS NOT NULL"),
+            sqlite_where=text("status IN ('running', 'canceling') AND at_provider IS NOT NULL"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -129,6 +136,7 @@ class Job(Base):
     run_after: Mapped[datetime] = mapped_column(AwareDateTime, server_default=now())
     waits_for: Mapped[str | None] = mapped_column(String(50))
     put_back_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
+    at_provider: Mapped[str | None] = mapped_column(String(50))
     expires_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
     lease_token: Mapped[UUID | None]
     lease_until: Mapped[datetime | None] = mapped_column(AwareDateTime)

@@ -4,12 +4,15 @@
 lets an attempt in or puts its job back in line, and calls jobs from that line.
 """
 
-from models.providers.admission import Entry, call, call_all, enter
+from models.providers.admission import PAGE, Entry, call, call_all, enter
 from models.providers.circuits import Patience, answered, failed, let_go, standings
-from models.providers.tables import ProviderState, Standing
+from models.providers.tables import NO_LIMITS, Limits, ProviderState, Standing
 
 __all__ = [
+    "NO_LIMITS",
+    "PAGE",
     "Entry",
+    "Limits",
     "Patience",
     "ProviderState",
     "Standing",

@@ -19,7 +19,8 @@ class ProviderState(Base):
 
     `failures` are those since the last answer. While `open_until` is set the circuit is open: nobody is asked before
     then, and afterwards one attempt, the probe, whose lease token is `probe`. `openings` counts how often in a row it
-    was opened, `last_error` is the code of the last failure.
+    was opened, `last_error` is the code of the last failure. In the window of its rate that began at `window_at`,
+    `window_count` attempts were let in.
     """
 
     __tablename__ = "provider_states"
@@ -31,6 +32,8 @@ class ProviderState(Base):
     open_until: Mapped[datetime | None] = mapped_column(AwareDateTime)
     probe: Mapped[UUID | None]
     last_error: Mapped[str | None] = mapped_column(String(64))
+    window_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
+    window_count: Mapped[int] = mapped_column(server_default=ZERO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,18 @@ class Standing:
     @property
     def well(self) -> bool:
         return not (self.failures or self.open)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many attempts a provider may have at once, and how many may begin in so many seconds; None is any number."""
+
+    at_once: int | None = None
+    begun: int | None = None
+    seconds: float = 60.0
+
+
+NO_LIMITS = Limits()
 
 
 def locked(session: Session, provider: str) -> ProviderState:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -48,3 +49,8 @@ def worker(shaky_settings: pytest.MonkeyPatch, database: str) -> Gates:
     fresh = Gates(settings())
     shaky_settings.setattr(generation, "gates", fresh)
     return fresh
+
+
+@pytest.fixture
+def user(worker: Gates, new_user: Callable[..., tuple[UUID, int]]) -> UUID:
+    return new_user(1_000)[0]

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import threading
-from typing import ClassVar, Self
+from dataclasses import replace
+from typing import Any, ClassVar, Self
+from uuid import UUID
 
 from config import Settings
+from models.audit import audit
+from models.jobs import Status
+from models.kinds import Kind
+from tasks import generation
+from tests.audits import prove
+from tests.jobs import work
 from worker.ai.provider import Call, Generation, Text
 
 
@@ -42,3 +50,16 @@ class Shaky:
         finally:
             with Shaky._lock:
                 Shaky._now -= 1
+
+
+def a_chat(user: UUID, **how: Any) -> UUID:
+    """The id of a new job for the provider that can fail."""
+    order = work.an_order(user, **{"attempts": 1, "at_once": 1_000, **how})
+    return work.submit(replace(order, kind=Kind.chat)).job.id
+
+
+def run(job_id: UUID) -> Status:
+    """Have a worker look at a job; its status afterwards."""
+    generation.run(str(job_id))
+    prove(audit)
+    return work.job(job_id).status

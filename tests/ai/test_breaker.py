@@ -6,22 +6,20 @@ from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import delete, event, update
 
 from config import settings
 from models import jobs, providers
 from models.audit import audit
 from models.database import engine, moment, sessions
 from models.jobs import Claim, Status
-from models.kinds import Kind
 from models.outbox import Outbox
 from models.providers import Entry, ProviderState
-from tasks import generation, maintenance
-from tests.ai.shaky import Shaky
+from tasks import maintenance
+from tests.ai.shaky import Shaky, a_chat, run
 from tests.audits import prove
 from tests.jobs import work
 from tests.ledger import books
@@ -32,16 +30,6 @@ from worker.gates import Gates, patience
 NewUser = Callable[..., tuple[UUID, int]]
 
 DOWN = Unavailable("provider_error", "The provider has a problem.")
-
-
-def a_chat(user: UUID, **how: Any) -> UUID:
-    return work.submit(replace(work.an_order(user, **{"attempts": 1, **how}), kind=Kind.chat)).job.id
-
-
-def run(job_id: UUID) -> Status:
-    generation.run(str(job_id))
-    prove(audit)
-    return work.job(job_id).status
 
 
 def break_it(user: UUID) -> None:
@@ -65,11 +53,6 @@ def seconds_open() -> float | None:
 def time_for_a_probe() -> None:
     with sessions() as session:
         session.execute(update(ProviderState).values(open_until=moment(session, plus=-1), probe=None))
-
-
-@pytest.fixture
-def user(worker: Gates, new_user: NewUser) -> UUID:
-    return new_user(1_000)[0]
 
 
 def test_failures_in_a_row_open_the_circuit_and_jobs_wait_without_losing_an_attempt(user: UUID) -> None:
