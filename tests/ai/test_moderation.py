@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from config import BadSettings, settings
+from config import BadSettings, ModerationMode, settings
 from models import jobs
 from models.jobs import Ending, Status
 from models.kinds import Kind
@@ -223,6 +223,7 @@ def test_the_mock_does_as_it_is_told(
 ) -> None:
     user, _ = new_user(100)
     job_id = a_job(user, prompt)
-    monkeypatch.setattr("tasks.generation.settings", lambda: settings().model_copy(update={"moderation": mode}))
+    chosen = settings().model_copy(update={"moderation": ModerationMode(mode)})
+    monkeypatch.setattr("tasks.generation.settings", lambda: chosen)
     shop.run(job_id)
     assert (work.job(job_id).status, work.job(job_id).error_code) == (status, code)
