@@ -3,6 +3,9 @@ more when the front door closes."""
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,8 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
+from config import ROOT
 from tests.system.house import Client, House, until
 from tests.system.houses import Houses
+
+PAGE = (ROOT / "docs" / "waiting.md").read_text(encoding="utf-8")
+WRITTEN = "http://127.0.0.1:8000"
 
 CHAT = {"action": "chat", "input": {"prompt": "hello"}}
 WAIT = {"Prefer": "wait=25"}
@@ -44,6 +51,18 @@ def test_whoever_waits_is_answered_by_whatever_process_they_came_to(patient_hous
         answer = asked.result()
     assert (answer.status_code, answer.json()["status"]) == (200, "completed")
     assert users[0].balance() == {"available": 80, "held": 0, "debt": 0}
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="this machine has no curl")
+def test_the_commands_of_the_page_run_as_they_are_written(patient_house: House) -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    program = "\necho ----\n".join(blocks).replace(WRITTEN, patient_house.url)
+    run = subprocess.run(["bash", "-euo", "pipefail", "-c", program], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    _, submitted, again, shown = run.stdout.split("----\n")
+    assert submitted.startswith("HTTP/1.1 200")
+    assert "preference-applied: wait=20" in submitted.lower()
+    assert (again.strip(), shown.strip()) == ("completed", "completed")
 
 
 def test_a_front_door_that_closes_sends_away_who_waits(patient_house: House) -> None:
