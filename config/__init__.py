@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError
 
 from config.ai import AiMode
 from config.basis import ROOT, BadSettings, Basis, Environment, Port, Seconds
-from config.limits import LimitSettings
+from config.limits import AiFallback, LimitSettings
 from config.mail import MailSettings
 from config.moderation import ModerationMode, ModerationSettings
 from config.openai import OpenAISettings
@@ -38,7 +38,7 @@ from strictness import (
 )
 
 __all__ = [
-    "LIVE_KEYS", "ROOT", "SECRETS_FILE", "AiMode", "BadSettings", "Environment", "ModerationMode",
+    "LIVE_KEYS", "ROOT", "SECRETS_FILE", "AiFallback", "AiMode", "BadSettings", "Environment", "ModerationMode",
     "PaymentsMode", "Settings", "settings",
 ]  # fmt: skip
 

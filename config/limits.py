@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from typing import Annotated, Self
 
 from limits import parse
@@ -10,6 +11,12 @@ from pydantic import Field, field_validator, model_validator
 
 from config.ai import AiSettings
 from config.basis import Seconds
+
+
+class AiFallback(StrEnum):
+    none = "none"
+    mock = "mock"
+
 
 NAMED = re.compile(r"(?P<provider>[a-z0-9_]+)=(?P<limit>[^,=]+)")
 
@@ -24,6 +31,9 @@ class LimitSettings(AiSettings):
     provider_pause_seconds: Seconds = 10
     provider_longest_pause_seconds: Seconds = 300
     provider_patience_seconds: Seconds = 24 * 3600
+
+    # Who makes what a provider could not
+    ai_fallback: AiFallback = AiFallback.none
 
     # For each provider, of all workers together
     provider_concurrency: str = ""

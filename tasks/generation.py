@@ -11,10 +11,10 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from config import settings
+from config import AiFallback, settings
 from models import jobs
 from models.database import at_once, sessions
-from models.jobs import Claim, Ending
+from models.jobs import Claim, Effort, Ending
 from models.providers import Entry
 from worker import ai
 from worker.ai.moderation import moderate, moderator
@@ -22,13 +22,19 @@ from worker.ai.outputs import store
 from worker.ai.provider import Canceled, Refused, Unavailable
 from worker.app import app
 from worker.backends import Offer, offers
-from worker.gates import Gates
+from worker.gates import FAILURES, Gates
 from worker.leases import Lease, Leases
 from worker.metering import Meter
 
 log = structlog.get_logger(__name__)
 leases = Leases(settings())
 gates = Gates(settings())
+
+STAND_IN = "mock"
+"""The provider that makes what a real one could not, where `AI_FALLBACK` says so."""
+
+PASSING = FAILURES | {"provider_rate_limited"}
+"""Errors of a provider that another may make up for."""
 
 FINISH_PAUSES_SECONDS = (0.5, 2.0, 5.0)
 """How long to wait for a database that is away before what was generated is given up to another attempt."""
@@ -53,7 +59,7 @@ def run(job_id: str) -> None:
         return
     try:
         with leases.keep(claim, model=offer.model_for(claim.input) if offer else "") as lease:
-            ending = write_down(give_up(claim) if entry is Entry.hopeless else generate(claim, lease, offer))
+            ending = write_down(give_up(claim, lease) if entry is Entry.hopeless else generate(claim, lease, offer))
     finally:
         if offer:
             gates.leave(claim, offer.provider)
@@ -72,10 +78,7 @@ def generate(claim: Claim, lease: Lease, offer: Offer | None) -> Finish:
         message = f"Nobody does {claim.kind} here any more."
         return steps(jobs.fail, claim=claim, code="kind_unavailable", message=message, effort=meter.effort())
     try:
-        # What an earlier attempt has begun was looked at by that.
-        if lease.request_id is None and (judge := moderator(settings())) is not None:
-            meter.moderated()
-            moderate(judge, lease)
+        look_at(lease, meter)
         meter.asked(offer.provider, lease.model)
         with gates.watching(claim, offer.provider):
             made = ai.provider(offer.provider, settings()).generate(lease)
@@ -89,7 +92,10 @@ def generate(claim: Claim, lease: Lease, offer: Offer | None) -> Finish:
         return steps(jobs.fail, claim=claim, code=error.code, message=error.message, effort=effort)
     except Unavailable as error:
         effort = meter.failed(error, lease.request_id)
-        return steps(retry, code=error.code, message=error.message, retry_after=error.retry_after, effort=effort)
+        finish = steps(retry, code=error.code, message=error.message, retry_after=error.retry_after, effort=effort)
+        if claim.attempt < claim.max_attempts or error.code not in PASSING or effort.provider in (None, STAND_IN):
+            return finish
+        return stand_in(claim, lease, effort, fault=error.code, otherwise=finish)
     except Exception:
         log.exception("attempt_broke", job_id=str(claim.job_id), attempt=claim.attempt)
         effort = meter.effort(lease.request_id)
@@ -111,10 +117,49 @@ def _note_taken_over(claim: Claim) -> None:
         log.warning("lost_attempt_not_noted", error=type(error).__name__)
 
 
-def give_up(claim: Claim) -> Finish:
+def look_at(lease: Lease, meter: Meter) -> None:
+    """Have an order looked at, if orders are; raises what the moderator says. Once begun, it was looked at before."""
+    if lease.request_id is None and (judge := moderator(settings())) is not None:
+        meter.moderated()
+        moderate(judge, lease)
+
+
+def give_up(claim: Claim, lease: Lease) -> Finish:
     """Return how a job is to be finished that cannot wait until its provider is back."""
+    code = "provider_unavailable"
     message = "The provider is out of order, and the job could not wait any longer. Nothing was charged."
-    return partial(_in_one_transaction, jobs.fail, claim=claim, code="provider_unavailable", message=message)
+    meter = Meter(moderated_by=settings().moderation_model)
+    if settings().ai_fallback is not AiFallback.none:
+        try:
+            look_at(lease, meter)
+        except (Refused, Unavailable) as error:
+            code, message = error.code, error.message
+        else:
+            fail = partial(_in_one_transaction, jobs.fail, claim=claim, code=code, message=message)
+            return stand_in(claim, lease, meter.effort(), fault=code, otherwise=fail)
+    return partial(_in_one_transaction, jobs.fail, claim=claim, code=code, message=message, effort=meter.effort())
+
+
+def stand_in(claim: Claim, lease: Lease, effort: Effort, *, fault: str, otherwise: Finish) -> Finish:
+    """Have the mock provider make what the real one did not because of `fault`, if that is wanted and it can.
+
+    The user pays nothing for it. `effort` is what the attempt took until now.
+    """
+    if settings().ai_fallback is AiFallback.none:
+        return otherwise
+    try:
+        made = ai.provider(STAND_IN, settings()).generate(lease)
+        outputs = store(claim, made.outputs)
+    except Canceled:
+        return partial(_in_one_transaction, jobs.cancel, claim=claim, provider_began=False, effort=effort)
+    except Exception as error:
+        log.warning("fallback_failed", job_id=str(claim.job_id), error=type(error).__name__)
+        return otherwise
+    log.warning("fallback_made", job_id=str(claim.job_id), code=fault)
+    return partial(
+        _in_one_transaction, jobs.complete_free, claim=claim, outputs=outputs, usage=dict(made.usage), effort=effort,
+        fault=fault,
+    )  # fmt: skip
 
 
 def write_down(finish: Finish) -> Ending:

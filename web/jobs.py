@@ -86,6 +86,7 @@ class JobView(BaseModel):
     error: ErrorView | None
     outputs: list[OutputView]
     usage: dict[str, int]
+    fallback: bool = Field(description="Made by the mock provider, because the real one was down. Nothing is charged.")
     urls: UrlsView
 
 
@@ -126,6 +127,7 @@ def render(job: Snapshot) -> dict[str, Any]:
         "error": {"code": job.error_code, "message": job.error_message} if job.error_code else None,
         "outputs": outputs.render(job),
         "usage": job.usage or {},
+        "fallback": bool(job.fallback),
         "urls": {"get": here, "cancel": f"{here}/cancel"},
     }
 

@@ -35,6 +35,7 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("waits_for", sa.String(50)))
     op.add_column("jobs", sa.Column("put_back_at", MOMENT))
     op.add_column("jobs", sa.Column("at_provider", sa.String(50)))
+    op.add_column("jobs", sa.Column("fallback", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.create_index(
         "ix_jobs_at_provider", "jobs", ["at_provider"], postgresql_where=AT_PROVIDER, sqlite_where=AT_PROVIDER
     )
@@ -50,6 +51,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("ix_jobs_waits_for", "jobs")
     op.drop_index("ix_jobs_at_provider", "jobs")
+    op.drop_column("jobs", "fallback")
     op.drop_column("jobs", "at_provider")
     op.drop_column("jobs", "put_back_at")
     op.drop_column("jobs", "waits_for")

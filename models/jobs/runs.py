@@ -146,6 +146,26 @@ def complete(
     return cancel(session, claim, provider_began=True, effort=effort)
 
 
+def complete_free(
+    session: Session,
+    claim: Claim,
+    *,
+    outputs: list[dict[str, Any]],
+    usage: dict[str, int],
+    effort: Effort = NOBODY,
+    fault: str,
+) -> Ending:
+    """Store a result that was made in place of the one that was ordered: nothing is charged, and all goes back.
+
+    `fault` is the code of why the ordered one could not be made, and its attempt has failed. Locks as `complete`.
+    """
+    done = end(
+        session, claim.job_id, Status.completed, charge=0, token=claim.token, outputs=outputs, usage=usage,
+        fallback=True, effort=effort, ending=Ending.failed, fault=fault,
+    )  # fmt: skip
+    return Ending.completed if done else cancel(session, claim, provider_began=False, effort=effort, fault=fault)
+
+
 def complete_at_once(
     session: Sender,
     claim: Claim,

@@ -36,6 +36,7 @@ class Snapshot:
     outputs: list[dict[str, Any]] | None
     outputs_deleted_at: datetime | None
     usage: dict[str, int] | None
+    fallback: bool
     error_code: str | None
     error_message: str | None
     created_at: datetime
@@ -55,7 +56,8 @@ class Snapshot:
         """The job as it was when it was accepted, which is how a repeated submission is answered."""
         return replace(
             self, version=1, status=Status.queued, attempt=0, charged=0, refunded=0, outputs=None,
-            outputs_deleted_at=None, usage=None, error_code=None, error_message=None, started_at=None, finished_at=None,
+            outputs_deleted_at=None, usage=None, fallback=False, error_code=None, error_message=None, started_at=None,
+            finished_at=None,
         )  # fmt: skip
 
 
@@ -87,6 +89,7 @@ def fresh(order: Order, *, created_at: datetime, expires_at: datetime | None) ->
         outputs=None,
         outputs_deleted_at=None,
         usage=None,
+        fallback=False,
         error_code=None,
         error_message=None,
         created_at=created_at,

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.database import AwareDateTime, Base, BigId, Json, now, words
@@ -56,7 +56,8 @@ class Job(Base):
     grows with every change that a client can see. `provider_request_id` is set once a provider has begun. `waits_for`
     is why nobody has called a queued job yet (`line.py`, `places.py`); None when its wake-up is on its way.
     `put_back_at` is when a provider that was down or full first had the job wait, until it was let in; `at_provider`
-    is the limited provider at which a running job takes a place, for as long as its lease holds.
+    is the limited provider at which a running job takes a place, for as long as its lease holds. `fallback` marks a
+    result that the mock provider made in place of a real one, which costs nothing.
     """
 
     __tablename__ = "jobs"
@@ -145,6 +146,7 @@ class Job(Base):
     outputs: Mapped[list[dict[str, Any]] | None] = mapped_column(Json)
     outputs_deleted_at: Mapped[datetime | None] = mapped_column(AwareDateTime)
     usage: Mapped[dict[str, int] | None] = mapped_column(Json)
+    fallback: Mapped[bool] = mapped_column(server_default=false())
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(String(500))
 
