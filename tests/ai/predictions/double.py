@@ -243,8 +243,9 @@ class _Desk(BaseHTTPRequestHandler):
         if status == "succeeded":
             data = f"data:application/octet-stream;base64,{base64.b64encode(self._file(made)).decode()}"
             output = json.dumps(plan.output).replace("{url}", f"{self.double.url}/outputs/{made.id}/0")
-            shown |= {"output": json.loads(output.replace("{data}", data))}
-            shown |= {"metrics": {"predict_time": plan.predict_time}}
+            shown["output"] = json.loads(output.replace("{data}", data))
+        if status in ("succeeded", "failed"):
+            shown["metrics"] = {"predict_time": plan.predict_time}
         return shown
 
     def _file(self, made: Made) -> bytes:

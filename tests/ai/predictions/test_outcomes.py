@@ -54,7 +54,7 @@ def test_a_create_that_is_turned_away(
 
 @pytest.mark.parametrize(
     ("said", "least", "most"),
-    [("12", 12, 12), ("Fri, 01 Jan 2100 00:00:00 GMT", 600, 600), ("Thu, 01 Jan 2015 00:00:00 GMT", 0, 0)],
+    [("12", 12, 12), ("Fri, 01 Jan 2100 00:00:00 GMT", 3600, 3600), ("Thu, 01 Jan 2015 00:00:00 GMT", 0, 0)],
 )
 def test_a_service_says_when_to_come_back(
     double: Double, provider: PredictionsProvider, said: str, least: float, most: float
@@ -102,6 +102,7 @@ def test_a_prediction_that_fails(
     double.plan("", polls=["processing", "failed"], error=error)
     told = failure(provider, film())
     assert (type(told), told.code) == (kind, code)
+    assert told.usage == {"predict_seconds": 2}, "it has worked all the same"
     assert error is None or error not in told.message
     assert double.cancels == [], "it is over"
 
@@ -167,6 +168,7 @@ def test_when_time_is_over_only_the_last_attempt_stops_the_prediction(
     error = failure(provider, film(timeout=0.3, attempt=attempt))
     assert (type(error), error.code) == (Unavailable, "provider_timeout")
     assert double.cancels == stopped
+    assert error.usage == (None if stopped else {}), "the attempt that takes it counts it"
 
 
 def test_a_user_who_cancels_stops_the_prediction(double: Double, provider: PredictionsProvider) -> None:

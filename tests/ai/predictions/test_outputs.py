@@ -84,6 +84,7 @@ def test_no_more_is_taken_than_one_job_may_make(double: Double, provider: Predic
     error = failure(provider, film())
     assert (type(error), error.code) == (Refused, "bad_answer")
     assert "large" in error.message
+    assert error.usage == {"seconds": 3, "predict_seconds": 2}, "it has been made all the same"
 
 
 def test_an_answer_without_end_is_not_read_to_it(double: Double, provider: PredictionsProvider) -> None:

@@ -25,7 +25,7 @@ def test_a_film_is_ordered_waited_for_and_brought(double: Double, provider: Pred
     made = provider.generate(call)
     assert (file(made).media_type, file(made).data) == ("video/mp4", CLIP)
     assert made.usage == {"seconds": 3, "predict_seconds": 2}
-    assert (made.request_id, call.begun) == ("p1", ["predictions:p1"])
+    assert ([made.request_id], call.begun) == (["predictions:p1"], ["predictions:p1"])
     [asked] = double.creates
     assert asked["path"] == "/v1/models/acme/video-2/predictions"
     assert asked["input"] == {"prompt": "a red fox runs", "duration": 3, "resolution": "720p"}

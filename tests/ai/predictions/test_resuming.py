@@ -31,7 +31,7 @@ def test_what_was_begun_is_waited_for_and_not_ordered_again(
     stopped(double, provider, polls=[*polls])
     call = film(attempt=2, request_id="predictions:p1")
     made = provider.generate(call)
-    assert (file(made).data, made.request_id, made.usage["seconds"]) == (CLIP, "p1", 3)
+    assert (file(made).data, made.request_id, made.usage["seconds"]) == (CLIP, "predictions:p1", 3)
     assert (len(double.creates), call.begun) == (1, [])
 
 
@@ -56,7 +56,7 @@ def test_what_nothing_comes_of_is_ordered_again_under_a_key_of_its_own(
     double.plan("")
     call = film(attempt=2, request_id="predictions:p1")
     made = provider.generate(call)
-    assert (file(made).data, made.request_id, call.begun) == (CLIP, "p2", ["predictions:p2"])
+    assert (file(made).data, made.request_id, call.begun) == (CLIP, "predictions:p2", ["predictions:p2"])
     assert [each["key"] for each in double.creates] == [str(JOB), f"{JOB}-p1"]
     assert double.cancels == []
 
@@ -86,7 +86,7 @@ def test_an_answer_that_was_lost_is_asked_for_under_the_same_key(double: Double,
     plan.holds.clear()
     plan.released.set()
     made = provider.generate(film(attempt=2))
-    assert made.request_id == "p1"
+    assert made.request_id == "predictions:p1"
     assert [(each["id"], each["key"]) for each in double.creates] == [("p1", str(JOB))] * 2
 
 
@@ -95,5 +95,5 @@ def test_an_id_of_somebody_else_is_not_asked_for(
     double: Double, provider: PredictionsProvider, request_id: str
 ) -> None:
     made = provider.generate(film(attempt=2, request_id=request_id))
-    assert made.request_id == "p1"
+    assert made.request_id == "predictions:p1"
     assert double.creates[0]["key"] == str(JOB)

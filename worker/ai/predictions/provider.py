@@ -10,9 +10,8 @@ happens once, too.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from math import ceil
-from typing import Any, Self
+from typing import Self
 
 import structlog
 
@@ -116,9 +115,11 @@ class PredictionsProvider:
         except Canceled:
             self._stop(prediction.id)
             raise
-        except Unavailable:
+        except Unavailable as error:
             if call.attempt >= self._attempts:
                 self._stop(prediction.id)
+            else:
+                error.usage = {}  # the attempt that takes it counts it
             raise
         return prediction
 
@@ -145,12 +146,22 @@ class PredictionsProvider:
         """What came of a prediction that is over."""
         if prediction.status == "failed":
             if prediction.filtered:
-                raise Refused("content_filtered", "The provider's content filter refused this request.")
-            raise Unavailable("provider_error", "The provider could not do the work.")
+                words = "The provider's content filter refused this request."
+                raise Refused("content_filtered", words, usage=_worked(prediction) or None)
+            words = "The provider could not do the work."
+            raise Unavailable("provider_error", words, usage=_worked(prediction) or None)
         if prediction.status != "succeeded":
-            raise Unavailable("provider_error", "The work was stopped at the provider.")
-        files = take(self._service, call.kind, prediction.output, most_bytes=self._output_bytes, within=deadline)
-        return Generation(files, _usage(call.kind, call.input, files, prediction), request_id=prediction.id)
+            words = "The work was stopped at the provider."
+            raise Unavailable("provider_error", words, usage=_worked(prediction) or None)
+        try:
+            files = take(self._service, call.kind, prediction.output, most_bytes=self._output_bytes, within=deadline)
+        except (Gone, Refused) as error:
+            error.usage = _usage(call, prediction)
+            raise
+        except Unavailable as error:
+            error.usage = {}  # the attempt that takes it counts it
+            raise
+        return Generation(files, _usage(call, prediction, files), request_id=OURS + prediction.id)
 
 
 def _own(request_id: str | None) -> str | None:
@@ -182,9 +193,11 @@ def _pause(call: Call, seconds: float, deadline: Deadline) -> None:
         raise Unavailable("provider_timeout", "The provider did not finish in time.", retry_after=later)
 
 
-def _usage(kind: str, values: Mapping[str, Any], files: tuple[Artefact, ...], prediction: Prediction) -> dict[str, int]:
+def _usage(call: Call, prediction: Prediction, files: tuple[Artefact, ...] = ()) -> dict[str, int]:
     """What is ordered in `seconds`, what is made in `images`, and the seconds that the model worked."""
-    usage = {"images": len(files)} if FAMILY[kind] == "image" else {"seconds": int(values["seconds"])}
-    if prediction.seconds is not None:
-        usage["predict_seconds"] = ceil(prediction.seconds)
-    return usage
+    usage = {"images": len(files) or 1} if FAMILY[call.kind] == "image" else {"seconds": int(call.input["seconds"])}
+    return usage | _worked(prediction)
+
+
+def _worked(prediction: Prediction) -> dict[str, int]:
+    return {} if prediction.seconds is None else {"predict_seconds": ceil(prediction.seconds)}

@@ -40,7 +40,7 @@ MOST_ANSWER_BYTES = 1024 * 1024
 MOST_FAULT_BYTES = 16 * 1024
 """Of an answer that says what is wrong; more is not read."""
 
-LONGEST_RETRY_AFTER = 600.0
+LONGEST_RETRY_AFTER = 3600.0
 """Seconds; a job is not parked for longer because a header says so."""
 
 FILTERED = re.compile(
