@@ -104,6 +104,31 @@ def test_a_boot_that_stops_says_why_and_nothing_else(tmp_path: Path, variable: s
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "http://ollama:11434/v1", "http://127.0.0.1:8080/v1", "http://[::1]:8080/v1", "http://10.0.0.7/v1",
+        "https://192.168.1.4:8443/v1", "http://[fd00::7]/v1", "http://gpu.internal/v1", "http://box.local:1/v1/",
+    ],
+)  # fmt: skip
+def test_a_server_inside_a_private_network_needs_no_key(monkeypatch: pytest.MonkeyPatch, base_url: str) -> None:
+    chosen = _settings(monkeypatch, AI_MODE="openai", OPENAI_BASE_URL=base_url, OPENAI_CHAT_API="completions")
+    assert chosen.openai_base_url == base_url.rstrip("/")
+
+
+@pytest.mark.parametrize("variables", [
+    {"AI_MODE": "openai"},
+    {"AI_PROVIDERS": "speech=openai,chat=mock"},
+    {"AI_PROVIDERS": "chat=openai:any-1", "OPENAI_BASE_URL": "https://api.example.com/v1"},
+])  # fmt: skip
+def test_whoever_asks_openai_has_a_key(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="OPENAI_API_KEY: required"):
+        _settings(monkeypatch, **variables)
+    with pytest.raises(ValidationError, match="OPENAI_API_KEY: required"):
+        _settings(monkeypatch, **variables, OPENAI_API_KEY="  ")
+    assert _settings(monkeypatch, **variables, OPENAI_API_KEY="sk-x").openai_api_key
+
+
 STRIPE = {"PAYMENTS_MODE": "stripe", "STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_x"}
 PRODUCTION = {"COINOP_ENV": "production", "SMTP_URL": "console:", "PUBLIC_URL": "https://api.example.com"}
 

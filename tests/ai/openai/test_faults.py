@@ -114,6 +114,8 @@ def test_what_a_refusal_is_about_is_told_if_it_is_a_name(ours: OpenAIProvider, s
     server.answer_with(error(400, param="text.format.schema"), error(400, param="shall we meet on Friday?"))
     assert "(text.format.schema)" in failure(ours, call_for()).message
     assert "Friday" not in failure(ours, call_for()).message
+    server.answer_with(said({"error": {"code": ["a"], "type": {}, "param": {"b": 1}, "message": None}}, status=400))
+    assert failure(ours, call_for()).message == "The provider does not accept the request."
 
 
 @pytest.mark.parametrize(

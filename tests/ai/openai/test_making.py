@@ -15,11 +15,11 @@ from models.pictures import Picture
 from tests.ai.openai.asking import KEY, call_for, chosen, failure, file, with_picture
 from tests.ai.openai.scripted import Scripted, body, events, picture_answer, response, said, text, wav
 from tests.unit.fake_call import INPUTS, FakeCall
-from tests.uploads.drawings import chunk, picture
+from tests.uploads.drawings import chunk, picture, save
 from worker.ai.openai.provider import OpenAIProvider
 from worker.ai.openai.speaking import MOST_CHARACTERS, VOICES, parts, read_wav
 from worker.ai.provider import Artefact, Text
-from worker.decoding import examine
+from worker.decoding import examine, scaled
 
 # Pictures
 
@@ -46,6 +46,21 @@ def test_a_small_picture_is_drawn_larger_and_scaled_down(ours: OpenAIProvider, s
     with Image.open(io.BytesIO(file(made).data)) as seen:
         assert (seen.size, seen.format) == ((512, 512), "PNG")
         assert len(seen.getcolors(512 * 512) or ()) > 100, "there is still something to see"
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "L", "CMYK"])
+def test_what_is_scaled_stays_as_clear_as_it_was(mode: str) -> None:
+    drawn = Image.new("RGBA", (64, 32), (200, 0, 0, 0))
+    drawn.paste((200, 0, 0, 255), (0, 0, 32, 32))
+    made = save(drawn.convert(mode), "image/jpeg" if mode == "CMYK" else "image/png")
+    small = scaled(examine(made), 32, 16)
+    with Image.open(io.BytesIO(small.data)) as seen:
+        assert (small.width, small.height) == seen.size == (32, 16)
+        left, right = seen.convert("RGBA").getpixel((4, 8)), seen.convert("RGBA").getpixel((28, 8))
+    assert isinstance(left, tuple)
+    assert isinstance(right, tuple)
+    assert left[3] == 255
+    assert right[3] == (0 if mode in ("RGBA", "P") else 255)
 
 
 def test_a_picture_of_another_size_than_ordered_is_not_sold(ours: OpenAIProvider, server: Scripted) -> None:

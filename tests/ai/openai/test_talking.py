@@ -149,6 +149,8 @@ FILTERED = {"incomplete_details": {"reason": "content_filter"}}
         ({"type": "response.completed", "response": None}, "provider_error", True),
         ({"type": "response.completed", "response": {"output": "x"}}, "provider_error", True),
         ({"type": "response.in_progress"}, "provider_error", True),
+        ({"type": ["response.completed"]}, "provider_error", True),
+        ({"type": "error", "code": {"server": "error"}}, "provider_error", True),
     ],
 )  # fmt: skip
 def test_an_answer_that_went_wrong_has_a_code(

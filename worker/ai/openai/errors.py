@@ -69,7 +69,7 @@ def told(ours: ProviderError, **about: object) -> ProviderError:
     return ours
 
 
-def of_status(status: int, code: str | None, param: str | None, headers: Mapping[str, str]) -> ProviderError:
+def of_status(status: int, code: str | None, param: object, headers: Mapping[str, str]) -> ProviderError:
     """What an answer of this status means; `code` and `param` are what its body says."""
     wait = retry_after(headers)
     if code in FILTERED:
@@ -82,7 +82,7 @@ def of_status(status: int, code: str | None, param: str | None, headers: Mapping
         return Unavailable("provider_timeout", "The provider did not answer in time.", retry_after=wait)
     if status >= 500 or status in (409, 425):
         return Unavailable("provider_error", "The provider has troubles of its own.", retry_after=wait)
-    where = f" ({param})" if param and FIELD.fullmatch(param) else ""
+    where = f" ({param})" if isinstance(param, str) and FIELD.fullmatch(param) else ""
     return Refused("provider_refused", f"The provider does not accept the request{where}.")
 
 

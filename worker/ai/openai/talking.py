@@ -151,9 +151,10 @@ def by_responses(client: OpenAI, asked: Asked, watch: Watch) -> Answer:
     ):
         for event in stream:
             heard = _raw(event)
-            if heard.get("type") == "error":
+            kind = str(heard.get("type"))
+            if kind == "error":
                 raise told(of_code(_Error.model_validate(heard).code))
-            if heard.get("type") in FINISHED:
+            if kind in FINISHED:
                 response = _Response.model_validate(heard.get("response"))
                 _to_the_end(stream, watch)
                 break
