@@ -13,3 +13,10 @@ limit_request_field_size = 8190
 
 # A header with an underscore would look to the app like the one with a dash.
 header_map = "drop"
+
+
+def post_worker_init(worker: object) -> None:
+    """Once the app is there: a process that is to end sends away who waits in it, rather than wait for them."""
+    from web import waiting
+
+    waiting.leave_at_the_end()

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from config import settings
 from redaction import Redactor, passwords
 
-CHATTY = ("alembic", "celery.beat", "celery.worker.strategy", "celery.app.trace")
+CHATTY = ("alembic", "celery.beat", "celery.worker.strategy", "celery.app.trace", "httpx2")
 """Loggers that say at INFO, many times a minute, what our own lines and Flower tell better."""
 
 INDEPENDENT = ("gunicorn.error", "gunicorn.access")

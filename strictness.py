@@ -1,4 +1,4 @@
-"""Strictness: how the settings are judged that lock the doors. `config.py` asks; nothing is read here."""
+"""Strictness: how the settings are judged that lock the doors. `config` asks; nothing is read here."""
 
 from __future__ import annotations
 
@@ -61,3 +61,19 @@ def on_this_machine(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+INSIDE = (".local", ".internal", ".lan", ".home.arpa")
+"""How names end that the public DNS will never have."""
+
+
+def in_a_private_network(host: str) -> bool:
+    """Whether a host's name or address leads nowhere public: loopback, private addresses, and names that only a local
+    network gives, such as those of containers, which have no dot."""
+    if on_this_machine(host):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host.endswith(INSIDE) or ("." not in host and any(each.isalpha() for each in host))
+    return address.is_private and not (address.is_link_local or address.is_unspecified)

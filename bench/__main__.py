@@ -1,4 +1,4 @@
-"""`python -m bench [accept poll run inflight history reset broker killed …] [--seconds N] … [--write]`."""
+"""`python -m bench [accept poll run inflight waiting webhooks history …] [--seconds N] [--write]`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from bench.outage import broker, killed
 from bench.report import Row
 from bench.resets import WALLETS, reset
 from bench.runs import inflight, run
+from bench.waiting import waiting
 from bench.web_paths import accept, poll
 from bench.webhooks import webhooks
 
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "poll": poll,
     "run": run,
     "inflight": inflight,
+    "waiting": waiting,
     "history": history,
     "reset": reset,
     "broker": broker,

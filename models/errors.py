@@ -174,6 +174,22 @@ class TokenNotGood(Refusal):
     title = "This link is not good any more"
 
 
+class LinkExpired(Refusal):
+    """A link to a file whose time is over."""
+
+    status = 410
+    code = "link_expired"
+    title = "This link is not good any more"
+
+
+class OutputGone(Refusal):
+    """A file that a job made and that is not kept any more."""
+
+    status = 410
+    code = "output_gone"
+    title = "This file has been deleted"
+
+
 class InsufficientCredits(Refusal):
     """The wallet has less than the price. Members, in credits: `required`, `available`, `shortfall`, `debt`."""
 
@@ -188,6 +204,14 @@ class FeatureRequired(Refusal):
     status = 403
     code = "feature_required"
     title = "Your plan does not include this"
+
+
+class ActionUnavailable(Refusal):
+    """Nobody here makes what this action sells: no provider is set up for its kind."""
+
+    status = 409
+    code = "action_unavailable"
+    title = "This action is not available"
 
 
 class LimitReached(Refusal):
@@ -249,6 +273,14 @@ class NotCancelable(Refusal):
     status = 409
     code = "not_cancelable"
     title = "This job has already ended"
+
+
+class JobNotFinished(Refusal):
+    """Too early: the job has not ended. Member: `job_status`."""
+
+    status = 409
+    code = "job_not_finished"
+    title = "This job has not ended"
 
 
 class Underway(Refusal):

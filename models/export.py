@@ -101,7 +101,20 @@ SECTIONS = (
     Section("lots", Lot.wallet_id, owners=_wallets),
     Section("transfers", Transfer.wallet_id, owners=_wallets),
     Section("clawbacks", Clawback.wallet_id, owners=_wallets),
-    Section("jobs", Job.user_id, _but("user_id", "request_digest", "lease_token", "lease_until", "version")),
+    Section(
+        "jobs",
+        Job.user_id,
+        _but(
+            "user_id",
+            "request_digest",
+            "lease_token",
+            "lease_until",
+            "waits_for",
+            "put_back_at",
+            "at_provider",
+            "version",
+        ),
+    ),
     Section("spends", Spend.user_id, _but("user_id", "request_digest")),
     Section("saved_replies", SavedReply.user_id, _but("user_id")),
     Section("uploads", Upload.user_id, _but("user_id", "key")),
@@ -137,6 +150,7 @@ SECTIONS = (
 )
 
 NOTHING_OF_THEIRS: Mapping[str, str] = {
+    "attempts": "how each run of a job went and what it cost the house; what came of the job is among the jobs",
     "errands": "what was asked of the payment service for the user, whose outcome is among the rest",
     "payment_lots": "which lots a payment made, both of which are there",
     "job_slots": "how many of the jobs are unfinished",

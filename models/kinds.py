@@ -20,10 +20,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_serializer,
 )
 
 from models.errors import InvalidInput
@@ -215,9 +217,11 @@ class SpendInput(Input):
 
 
 class Options(BaseModel):
-    """What an action fixes about how its kind is done."""
+    """What an action fixes about how its kind is done: the `model`, unless its provider's usual one will do."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: Annotated[str, StringConstraints(pattern=r"^[^\s,=]{1,200}$")] | None = None
 
 
 class ChatOptions(Options):
@@ -227,8 +231,66 @@ class ChatOptions(Options):
     replies: Annotated[int, Field(ge=1, le=10)] = 3
 
 
-OPTIONS: dict[str, type[Options]] = {Kind.chat: ChatOptions}
-"""The options of the kinds that have any."""
+ModelInput = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+"""What a model calls one of its inputs."""
+
+ModelValue = bool | int | Annotated[float, Field(allow_inf_nan=False)] | Annotated[str, Field(max_length=1_000)]
+
+
+class ModelOptions(Options):
+    """How the inputs of one model are called, for backends on which each model calls them as it likes.
+
+    `inputs` gives what we have (`values`) the model's name for it, or "" to keep it back; `fixed` is told to the model
+    as it is.
+    """
+
+    values: ClassVar[tuple[str, ...]]
+
+    inputs: dict[str, Literal[""] | ModelInput] = {}
+    fixed: dict[ModelInput, ModelValue] = {}
+
+    @field_validator("inputs")
+    @classmethod
+    def _of_what_there_is(cls, inputs: dict[str, str]) -> dict[str, str]:
+        if unknown := [name for name in inputs if name not in cls.values]:
+            raise ValueError(f"expected {', '.join(cls.values)}; there is no {', '.join(unknown)}")
+        return inputs
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What was said; an action that says nothing adds nothing to its jobs."""
+        return {name: value for name, value in dump(self).items() if value}
+
+
+class VideoOptions(ModelOptions):
+    values = ("prompt", "seconds", "resolution")
+
+
+class LipsyncOptions(ModelOptions):
+    values = ("image", "audio", "seconds")
+
+
+class UpscaleOptions(ModelOptions):
+    values = ("image", "scale")
+
+
+class ImageOptions(ModelOptions):
+    values = ("prompt", "size", "width", "height", "aspect_ratio")
+
+
+class ImageEditOptions(ModelOptions):
+    values = ("prompt", "image")
+
+
+OPTIONS: dict[str, type[Options]] = {
+    Kind.chat: ChatOptions,
+    Kind.video: VideoOptions,
+    Kind.lipsync: LipsyncOptions,
+    Kind.upscale: UpscaleOptions,
+    Kind.image: ImageOptions,
+    Kind.image_edit: ImageEditOptions,
+}
+"""The options of the kinds that have more than a model."""
 
 INPUTS: dict[str, type[Input]] = {
     model.kind: model
@@ -255,5 +317,5 @@ def parse_input(kind: AnyKind, raw: object) -> Input:
 
 
 def parse_options(kind: AnyKind, raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Check an action's options, and return all of them as plain JSON values. Raises pydantic's `ValidationError`."""
-    return OPTIONS.get(kind, Options).model_validate(raw).model_dump(mode="json")
+    """Check an action's options, and return all there are as plain JSON values. Raises pydantic's `ValidationError`."""
+    return OPTIONS.get(kind, Options).model_validate(raw).model_dump(mode="json", exclude_none=True)

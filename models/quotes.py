@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from models import prices
+from models import prices, settling
 from models.catalog import Action, Catalog
 from models.errors import Fault, InvalidInput
 from models.kinds import SPEND, AnyKind, parse_input, parse_options
@@ -25,7 +25,8 @@ class Quote:
 
     `given` is what the caller gave, `options` what the action fixes about its kind. `price` is in credits of `wallet`,
     the sum of `parts`. `fair_use` is that under which it is free, if it is;
-    `priority` puts a job in the queue that is served first.
+    `priority` puts a job in the queue that is served first; `settling` is how its charge follows what is made, if it
+    does.
     """
 
     action: str
@@ -38,6 +39,7 @@ class Quote:
     fair_use: FairUse | None
     priority: bool
     cancel_charge: int
+    settling: dict[str, Any] | None = None
 
     @property
     def runs(self) -> bool:
@@ -81,6 +83,7 @@ def quote(catalog: Catalog, entitled: Entitlements, *, action: str, raw_input: o
         fair_use=fair_use,
         priority=entitled.priority,
         cancel_charge=offer.cancel_charge,
+        settling=None if fair_use else settling.terms(offer, given),
     )
 
 

@@ -4,6 +4,7 @@ from models.api_keys import ApiKey
 from models.audit_log import AuditEntry
 from models.catalog import CatalogVersion, PlanAllowance, PlanVersion
 from models.emails import Email
+from models.jobs.attempts import Attempt
 from models.jobs.tables import Job, JobSlots
 from models.ledger.tables import Clawback, Lot, Transfer, Wallet
 from models.logins import Login, RefreshToken
@@ -22,6 +23,7 @@ from models.payments.top_ups import TopUp
 from models.places import Place
 from models.plans.tables import Subscription
 from models.promotions import PromotionUse, Redemption
+from models.providers import ProviderState
 from models.rates import RateWindow
 from models.referrals import Referral, ReferralCode
 from models.saved_replies import SavedReply
@@ -32,6 +34,7 @@ from models.users import User
 
 __all__ = [
     "ApiKey",
+    "Attempt",
     "AuditEntry",
     "BilledSubscription",
     "CatalogVersion",
@@ -60,6 +63,7 @@ __all__ = [
     "PlanAllowance",
     "PlanVersion",
     "PromotionUse",
+    "ProviderState",
     "RateWindow",
     "ReconciliationMark",
     "Redemption",

@@ -42,6 +42,7 @@ class Shared:
 
 
 SHARED = {
+    "attempts": Shared("", "what each run of a job cost the house; workers write it, and no request asks for it"),
     "gateway_events": Shared("", "what the gateway told; received and handled for everyone"),
     "mock_objects": Shared("", "the mock gateway's own, as Stripe's are Stripe's"),
     "reconciliation_marks": Shared("", "how far the walk through the gateway has come"),
@@ -51,6 +52,7 @@ SHARED = {
     "outbox": Shared("INSERT", "names of tasks and ids; a request leaves them there and the relay fetches them"),
     "plan_allowances": Shared("SELECT, INSERT", "the terms of plans, stored when they are first sold"),
     "plan_versions": Shared("SELECT, INSERT", "the terms of plans, stored when they are first sold"),
+    "provider_states": Shared("", "how the providers are doing, for workers"),
     "promotion_uses": Shared("SELECT, INSERT, UPDATE", "how many have redeemed a code, and not who"),
     "try_windows": Shared("SELECT, INSERT, UPDATE", "counts by keyed hashes that tell nobody whose they are"),
 }

@@ -21,6 +21,7 @@ from models import (
     one_time_tokens,
     outbox,
     plans,
+    providers,
     tries,
     uploads,
 )
@@ -28,6 +29,7 @@ from models.database import readings, sessions
 from models.jobs import Queue
 from worker import broker, relay
 from worker.app import app
+from worker.gates import limits, patience
 from worker.storage import storage
 
 log = structlog.get_logger(__name__)
@@ -74,6 +76,17 @@ def wake_forgotten() -> None:
         if messages is None or messages >= waiting:
             continue
         _all_pages("jobs_woken_again", lambda session, queue=queue: jobs.wake_again(session, queue))  # type: ignore[misc]
+
+
+@app.task(name="maintenance.call_waiting")
+def call_waiting() -> None:
+    """Call jobs that wait in line though there is room for them: what a crash left, or a larger share allows, and those
+    that wait for a provider which may be asked again."""
+    _all_pages("jobs_called", jobs.call_waiting)
+    with sessions() as session:
+        called = providers.call_all(session, patience=patience(settings()), limits=limits(settings()))
+    if called:
+        log.info("jobs_called_for_providers", jobs=called)
 
 
 @app.task(name="maintenance.expire_credits")

@@ -32,9 +32,8 @@ def clear_uploads() -> None:
             over = uploads.over(session, limit=PAGE, after=after)
             needed = needs.needed(session, over) if over else set()
         gone = [upload for upload in over if upload.id not in needed]
-        for upload in gone:
-            storage().delete(upload.key)
         if gone:
+            storage().delete(*(upload.key for upload in gone))
             with sessions() as session:
                 uploads.forget(session, [upload.id for upload in gone])
         cleared += len(gone)
@@ -53,8 +52,8 @@ def delete_orphaned_uploads() -> None:
     while keys := list(islice(files, PAGE)):
         with readings() as session:
             known = uploads.known(session, keys)
-        for key in set(keys) - known:
-            storage().delete(key)
-            deleted += 1
+        orphans = set(keys) - known
+        storage().delete(*orphans)
+        deleted += len(orphans)
     if deleted:
         log.info("orphaned_uploads_deleted", files=deleted)

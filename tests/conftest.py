@@ -37,6 +37,7 @@ os.environ.update(
     AUTH_RATE_LIMIT="100000 per minute",
     SUBMIT_RATE_LIMIT="100000 per minute",
     UPLOAD_RATE_LIMIT="100000 per minute",
+    WAIT_SECONDS_MAX="0",
     LOG_LEVEL="WARNING",
 )
 
@@ -134,8 +135,8 @@ def database(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def app() -> Any:
     """The front door of this process. Its relay is left out: it would empty the outbox under the other tests' eyes;
-    the tests of whole running Coinops have it."""
-    with mock.patch("web.relay.start"):
+    and its announcer, as most tests have no broker. The tests of whole running Coinops have both."""
+    with mock.patch("web.relay.start"), mock.patch("web.announcer.start"):
         return create_app()
 
 

@@ -30,6 +30,7 @@ from web import (
     mock_checkout,
     notices,
     ops,
+    outputs,
     payments,
     problems,
     redemptions,
@@ -49,8 +50,9 @@ from web.admin import audit_log as admin_audit_log
 from web.admin import payments as admin_payments
 from web.admin import users as admin_users
 from web.requests import FrontDoor
-from worker import relay
+from worker import announcer, relay
 from worker.app import app as celery_app
+from worker.backends import offers
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +60,7 @@ log = structlog.get_logger(__name__)
 def create_app() -> FrontDoor:
     """The WSGI application, by the settings of this process."""
     set_up_logging()
+    offers()
     app = FrontDoor(
         __name__,
         info=Info(title="Coinop", version="1", description="AI generation for credits."),
@@ -86,6 +89,7 @@ def create_app() -> FrontDoor:
         wallets,
         transactions,
         jobs,
+        outputs,
         uploads,
         spends,
         redemptions,
@@ -104,6 +108,7 @@ def create_app() -> FrontDoor:
         ops,
     ):
         app.register_api(noun.api)
+    app.register_blueprint(outputs.by_link)
     app.register_blueprint(account_pages.pages)
     app.register_blueprint(after_checkout.pages)
     mock_checkout.register(app)
@@ -111,4 +116,5 @@ def create_app() -> FrontDoor:
     app.add_url_rule("/openapi.json", "openapi", lambda: app.api_doc)
     commands.register(app)
     relay.start(celery_app)
+    announcer.start()
     return app

@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field
 from models import catalog, plans
 from models.catalog import Billing, Period
 from models.database import readings
+from models.errors import ActionUnavailable, FeatureRequired
+from models.kinds import SPEND
 from models.plans import NOTHING, Entitlements
 from web import tokens
 from web.me import BalanceView, render_balances
@@ -17,6 +19,7 @@ from web.problems import Problem
 from web.shelf import shelf
 from web.times import render_time
 from web.wallets import owned
+from worker.backends import offers
 
 api = APIBlueprint(
     "catalog", __name__, url_prefix="/v1", abp_tags=[{"name": "catalog"}], abp_security=tokens.BY_ANYBODY
@@ -45,7 +48,9 @@ class ActionView(BaseModel):
     addons: list[AddonView]
     requires: str | None = Field(description="The feature that a caller's plan must have.")
     available: bool = Field(description="Whether this caller may order it; without a token, whether anybody may.")
-    unavailable_because: str | None
+    unavailable_because: str | None = Field(
+        description="The code of the error that ordering it would come to: `feature_required`, `action_unavailable`."
+    )
     free: bool = Field(description="Whether the caller's plan includes it, within fair use.")
 
 
@@ -160,7 +165,7 @@ def _sold_to_caller() -> tuple[catalog.Catalog, Entitlements]:
 
 
 def _action(name: str, action: catalog.Action, entitled: Entitlements) -> dict[str, Any]:
-    allowed = action.requires is None or entitled.has(action.requires)
+    missing = _missing(action, entitled)
     return {
         "name": name,
         "title": action.title,
@@ -170,7 +175,14 @@ def _action(name: str, action: catalog.Action, entitled: Entitlements) -> dict[s
         "price": action.price.model_dump(mode="json"),
         "addons": [{"name": each, **addon.model_dump()} for each, addon in action.addons.items()],
         "requires": action.requires,
-        "available": allowed,
-        "unavailable_because": None if allowed else "feature_required",
+        "available": missing is None,
+        "unavailable_because": missing,
         "free": entitled.unlimited(name, action.wallet) is not None,
     }
+
+
+def _missing(action: catalog.Action, entitled: Entitlements) -> str | None:
+    if action.kind != SPEND and action.kind not in offers():
+        return ActionUnavailable.code
+    allowed = action.requires is None or entitled.has(action.requires)
+    return None if allowed else FeatureRequired.code

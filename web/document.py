@@ -35,16 +35,41 @@ HEADERS: dict[str, dict[str, Any]] = {
         "description": "Repeat a request with the same key as often as needed: it is done once.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     },
+    "Prefer": {
+        "description": "`wait=n`: have the answer as soon as the job has ended, or after n seconds. Other preferences, "
+        "and what cannot be read, are ignored (RFC 7240).",
+        "schema": {"type": "string", "examples": ["wait=10", "respond-async, wait=10"]},
+    },
 }
-KEYED = (
-    ("post", "/v1/jobs"),
-    ("post", "/v1/spends"),
-    ("post", "/v1/checkouts"),
-    ("post", "/v1/payment-intents"),
-    ("post", "/v1/subscription"),
-    ("post", "/v1/admin/payments/{any_payment_id}/refunds"),
-)
-"""The calls that know an `Idempotency-Key`."""
+"""What a request may say in its headers, and what that does."""
+
+SAID: dict[tuple[str, str], tuple[str, ...]] = {
+    ("post", "/v1/jobs"): ("Idempotency-Key", "Prefer"),
+    ("get", "/v1/jobs/{job_id}"): ("Prefer",),
+    ("post", "/v1/spends"): ("Idempotency-Key",),
+    ("post", "/v1/checkouts"): ("Idempotency-Key",),
+    ("post", "/v1/payment-intents"): ("Idempotency-Key",),
+    ("post", "/v1/subscription"): ("Idempotency-Key",),
+    ("post", "/v1/admin/payments/{any_payment_id}/refunds"): ("Idempotency-Key",),
+}
+"""The calls that know these headers."""
+
+ANSWERED: dict[str, dict[str, dict[str, Any]]] = {
+    "Idempotency-Key": {
+        "Idempotency-Replayed": {
+            "description": "The key has come before, and this is about the object that it made then.",
+            "schema": {"type": "string", "const": "true"},
+        },
+    },
+    "Prefer": {
+        "Preference-Applied": {
+            "description": "The answer was waited for, this long at most. It is not there when it was not: too many "
+            "requests wait already.",
+            "schema": {"type": "string", "pattern": "^wait=[0-9]+$", "examples": ["wait=10"]},
+        },
+    },
+}
+"""What successes may say in their headers to calls that know one."""
 
 
 def file(*media_types: str) -> dict[str, Any]:
@@ -59,10 +84,12 @@ def complete(document: dict[str, Any]) -> None:
             _complete(operation, f"{method} {path}")
             for code, forms in ALSO.get((method, path), {}).items():
                 operation["responses"][code]["content"].update(forms)
-            if (method, path) in KEYED:
-                operation.setdefault("parameters", []).append(
-                    {"name": "Idempotency-Key", "in": "header", "required": False, **HEADERS["Idempotency-Key"]}
-                )
+            for name in SAID.get((method, path), ()):
+                parameter = {"name": name, "in": "header", "required": False, **HEADERS[name]}
+                operation.setdefault("parameters", []).append(parameter)
+                for code, answer in operation["responses"].items():
+                    if code < "400":
+                        answer.setdefault("headers", {}).update(ANSWERED[name])
 
 
 def _complete(operation: dict[str, Any], name: str) -> None:

@@ -9,11 +9,13 @@ from config import settings
 ALWAYS = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
     ("X-Frame-Options", "DENY"),
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
 """For every answer. Browsers need none of them for data, but some take data for a page if they can."""
+
+OUR_PAGES = "same-origin"
+"""Whose pages may show an answer: ours. What is fetched by a link says otherwise (`web/outputs.py`)."""
 
 CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
 """What an answer may load when a browser shows it: nothing. A view that answers with a page sets its own."""
@@ -30,7 +32,12 @@ DOCS_POLICY = (
 ONLY_HTTPS = f"max-age={365 * 24 * 3600}"
 """Said over https alone: browsers ignore it elsewhere, and a trial over http is no promise."""
 
-EXPOSED = ", ".join(("ETag", "Location", "Retry-After", "Idempotency-Replayed", "Content-Disposition", "X-Request-Id"))
+EXPOSED = ", ".join(
+    (
+        "ETag", "Location", "Retry-After", "Idempotency-Replayed", "Preference-Applied", "Content-Disposition",
+        "X-Request-Id",
+    )
+)  # fmt: skip
 """What a page may read of an answer, besides its body and type."""
 
 PREFLIGHT = (
@@ -65,6 +72,8 @@ def _is_preflight(request: Request) -> bool:
 def _add(response: Response) -> Response:
     headers = response.headers
     headers.extend(ALWAYS)
+    if "Cross-Origin-Resource-Policy" not in headers:
+        headers.add("Cross-Origin-Resource-Policy", OUR_PAGES)
     if "Content-Security-Policy" not in headers:
         headers.add("Content-Security-Policy", DOCS_POLICY if request.blueprint in DOCS else CONTENT_POLICY)
     if request.scheme == "https":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from mimetypes import guess_extension
+from collections.abc import Callable
 from typing import Annotated, Any
 from uuid import UUID
 
-from flask import Response, jsonify, request, send_file
+from flask import Response, jsonify, request
 from flask_openapi import APIBlueprint
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,16 +14,15 @@ from config import settings
 from models import jobs, uploads
 from models.api_keys import Scope
 from models.database import at_once, readings, sessions
-from models.errors import NotFound
 from models.jobs import LONGEST_WAIT_SECONDS, MOST_PER_PAGE, Order, Snapshot, Status, Submission
-from web import rates, tokens
-from web.document import file
+from web import outputs, rates, tokens
+from web.outputs import OutputView
 from web.problems import Problem
 from web.quotes import PartView, ask
-from web.requests import Body, idempotency_key
+from web.requests import Body, idempotency_key, preferred_wait
 from web.times import render_time
+from web.waiting import wait_for_job
 from web.wallets import owned
-from worker.storage import storage
 
 api = APIBlueprint(
     "jobs", __name__, url_prefix="/v1/jobs", abp_tags=[{"name": "jobs"}], abp_security=tokens.BY_TOKEN_OR_KEY
@@ -47,10 +46,6 @@ class JobPath(BaseModel):
     job_id: UUID
 
 
-class OutputPath(JobPath):
-    index: Annotated[int, Field(ge=0, le=1_000)]
-
-
 class JobQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
     after: UUID | None = Field(None, description="The `next` of the page before.")
@@ -72,20 +67,6 @@ class ErrorView(BaseModel):
     message: str
 
 
-class OutputView(BaseModel):
-    index: int
-    type: str = Field(description="`text`, `analysis` or `file`.")
-    text: str | None = None
-    tone: str | None = Field(None, description="Of an analysis: how the message sounds.")
-    intent: str | None = Field(None, description="Of an analysis: what the message does or asks for.")
-    advice: str | None = Field(None, description="Of an analysis: how to answer.")
-    suggestions: list[str] | None = Field(None, description="Of an analysis: replies to choose from, and to save.")
-    media_type: str | None = None
-    size: int | None = Field(None, description="Bytes.")
-    sha256: str | None = None
-    url: str | None = None
-
-
 class UrlsView(BaseModel):
     get: str
     cancel: str
@@ -105,6 +86,7 @@ class JobView(BaseModel):
     error: ErrorView | None
     outputs: list[OutputView]
     usage: dict[str, int]
+    fallback: bool = Field(description="Made by the mock provider, because the real one was down. Nothing is charged.")
     urls: UrlsView
 
 
@@ -143,17 +125,11 @@ def render(job: Snapshot) -> dict[str, Any]:
             "breakdown": job.breakdown,
         },
         "error": {"code": job.error_code, "message": job.error_message} if job.error_code else None,
-        "outputs": [_render_output(here, index, output) for index, output in enumerate(job.outputs or ())],
+        "outputs": outputs.render(job),
         "usage": job.usage or {},
+        "fallback": bool(job.fallback),
         "urls": {"get": here, "cancel": f"{here}/cancel"},
     }
-
-
-def _render_output(here: str, index: int, output: dict[str, Any]) -> dict[str, Any]:
-    shown = {"index": index, **output}
-    if shown.pop("key", None):
-        shown["url"] = f"{here}/outputs/{index}"
-    return shown
 
 
 def _order(body: JobRequest, key: str | None = None) -> Order:
@@ -196,18 +172,25 @@ def estimate(body: JobRequest) -> dict[str, Any]:
     }
 
 
-@api.post("", responses={202: JobView, 401: Problem, 402: Problem, 422: Problem, 429: Problem})
+@api.post("", responses={200: JobView, 202: JobView, 401: Problem, 402: Problem, 422: Problem, 429: Problem})
 def submit(body: JobRequest) -> Response:
     """Submit a job: its price is held now, charged when it completes, and comes back if it does not.
 
-    Send an `Idempotency-Key` and repeat the request as often as needed: there will be one job.
+    Send an `Idempotency-Key` and repeat the request as often as needed: there will be one job. With `Prefer: wait=n`
+    the answer comes as soon as the job has ended, and is a 200 then; after n seconds it is a 202, as it is without.
     """
     order = _order(body, idempotency_key())
     submission = _accept(order)
-    response = jsonify(render(submission.job))
-    response.status_code = 202
-    response.headers["Location"] = f"/v1/jobs/{submission.job.id}"
-    response.headers["Retry-After"] = str(POLL_SECONDS)
+    job, waited = _wait(submission.job, _ended)
+    response = jsonify(render(job))
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    if job.final:
+        response.status_code = 200
+    else:
+        response.status_code = 202
+        response.headers["Retry-After"] = str(POLL_SECONDS)
+    if waited:
+        response.headers["Preference-Applied"] = waited
     if submission.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     return response
@@ -225,8 +208,17 @@ def history(query: JobQuery) -> dict[str, Any]:
 
 @api.get("/<job_id>", responses={200: JobView, 304: None, 401: Problem, 404: Problem, 422: Problem})
 def show(path: JobPath) -> Response:
-    """One job. Poll it with `If-None-Match`: nothing new is a 304 without a body."""
-    return _tagged(jobs.read(user_id=tokens.current_user_id(), job_id=path.job_id))
+    """One job. Poll it with `If-None-Match`: nothing new is a 304 without a body.
+
+    With `Prefer: wait=n` the answer comes as soon as the job has ended, or after n seconds; with both, also once the
+    job is not what the tag names any more.
+    """
+    job = jobs.read(user_id=tokens.current_user_id(), job_id=path.job_id)
+    job, waited = _wait(job, _is_new if request.if_none_match else _ended)
+    response = _tagged(job)
+    if waited:
+        response.headers["Preference-Applied"] = waited
+    return response
 
 
 @api.post("/<job_id>/cancel", responses={200: JobView, 202: JobView, 401: Problem, 404: Problem, 409: Problem})
@@ -239,31 +231,26 @@ def cancel(path: JobPath) -> Response:
     return response
 
 
-@api.get("/<job_id>/outputs/<index>", responses={200: file("*/*"), 401: Problem, 404: Problem, 422: Problem})
-def output(path: OutputPath) -> Response:
-    """One file that a job made. Parts of it can be asked for with `Range`."""
-    with readings() as session:
-        job = jobs.get(session, user_id=tokens.current_user_id(), job_id=path.job_id)
-    try:
-        described = (job.outputs or [])[path.index]
-        made = storage().path(described["key"])
-    except (IndexError, KeyError, FileNotFoundError):
-        raise NotFound("This job has no such file.") from None
-    media_type = described["media_type"]
-    return send_file(
-        made,
-        mimetype=media_type,
-        # To be saved: shown by a browser it could be taken for a page of ours.
-        as_attachment=True,
-        download_name=f"{path.job_id}-{path.index}{guess_extension(media_type) or ''}",
-        etag=described["sha256"],
-        max_age=0,
-        conditional=True,
-    )
+def _wait(job: Snapshot, done: Callable[[Snapshot], bool]) -> tuple[Snapshot, str | None]:
+    """Wait for a job as the request prefers. Returns it as it is then, and which preference was applied, if any."""
+    seconds = preferred_wait()
+    if not seconds:
+        return job, None
+    job, waited = wait_for_job(job, user_id=tokens.current_user_id(), seconds=seconds, done=done)
+    return job, f"wait={seconds}" if waited else None
+
+
+def _ended(job: Snapshot) -> bool:
+    return job.final
+
+
+def _is_new(job: Snapshot) -> bool:
+    return job.final or not request.if_none_match.contains(outputs.tag(job))
 
 
 def _tagged(job: Snapshot) -> Response:
-    tag = f"{job.id.hex}-{job.version}"
+    # Before the links of the answer are made: these may be younger than their tag, but not older.
+    tag = outputs.tag(job)
     if request.method == "GET" and request.if_none_match.contains(tag):
         response = Response(status=304)
     else:

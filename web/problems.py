@@ -12,11 +12,13 @@ from sqlalchemy.exc import DisconnectionError, OperationalError, TimeoutError
 from werkzeug.exceptions import HTTPException
 
 from models.errors import InvalidInput, Refusal
+from worker.storage import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 DATABASE_RETRY_AFTER_SECONDS = 2
+STORAGE_RETRY_AFTER_SECONDS = 10
 
 
 class FieldFault(BaseModel):
@@ -75,6 +77,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(OperationalError, _from_database)
     app.register_error_handler(DisconnectionError, _from_database)
     app.register_error_handler(TimeoutError, _from_database)
+    app.register_error_handler(StorageUnavailable, _from_storage)
     app.register_error_handler(Exception, _from_bug)
 
 
@@ -84,7 +87,7 @@ def _from_http(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or 500)
     response = problem(status, status.phrase.lower().replace(" ", "_"), status.phrase, error.description or "")
     for name, value in error.get_headers():
-        if name.lower() in ("allow", "retry-after"):
+        if name.lower() in ("allow", "retry-after", "content-range"):
             response.headers[name] = value
     return response
 
@@ -95,6 +98,14 @@ def _from_database(error: Exception) -> Response:
     return problem(
         503, "database_unavailable", "The database is not available", "Nothing was changed. Try again in a moment.",
         retry_after=DATABASE_RETRY_AFTER_SECONDS,
+    )  # fmt: skip
+
+
+def _from_storage(error: StorageUnavailable) -> Response:
+    log.error("storage_unavailable", error=str(error))
+    return problem(
+        503, "storage_unavailable", "The storage of files is not available", "Try again in a moment.",
+        retry_after=STORAGE_RETRY_AFTER_SECONDS,
     )  # fmt: skip
 
 

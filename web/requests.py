@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
+from urllib.request import parse_http_list
 
 import structlog
 from flask import Flask, Request, Response, current_app, g, request
@@ -30,6 +31,11 @@ AROUND_A_FILE = 16 * 1024
 
 LONGEST_FORM = 16 * 1024
 """Bytes of a form of one of our own pages."""
+
+WAIT = re.compile(r"\s*wait\s*(?P<value>=[^;]*)?(;.*)?", re.IGNORECASE | re.DOTALL)
+"""One preference of `Prefer`, if it is `wait` (RFC 7240), with any parameters that it may have."""
+
+WAIT_SECONDS = re.compile(r"=\s*(\"?)([0-9]{1,4000})\1\s*")
 
 NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 """What JSON can write and no text has: NUL, which PostgreSQL cannot store, and halves of characters."""
@@ -109,6 +115,20 @@ def idempotency_key() -> str | None:
     if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
         raise InvalidInput(Fault("Idempotency-Key", "expected 1 to 255 visible ASCII characters"))
     return key
+
+
+def preferred_wait() -> int:
+    """How many seconds this request is to wait, by its `Prefer: wait=n`, WAIT_SECONDS_MAX at most; 0 is not at all.
+
+    Whatever else is preferred, and what cannot be read, is ignored, as RFC 7240 has it; so is every `wait` but the
+    first.
+    """
+    for header in request.headers.getlist("Prefer"):
+        for preference in parse_http_list(header):
+            if wait := WAIT.fullmatch(preference):
+                seconds = WAIT_SECONDS.fullmatch(wait["value"] or "")
+                return min(int(seconds[2]), settings().wait_seconds_max) if seconds else 0
+    return 0
 
 
 def _name_request() -> None:

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import IO, Annotated, Any
 from uuid import UUID
 
-from flask import Response, request, send_file
+from flask import Response, request
 from flask_openapi import APIBlueprint
 from pydantic import BaseModel, ConfigDict, Field
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
@@ -23,7 +23,7 @@ from models.errors import Fault, InvalidInput, NotFound, TooManyUploads
 from models.pages import MOST_PER_PAGE
 from models.pictures import Picture
 from models.uploads import Upload
-from web import rates, tokens
+from web import files, rates, tokens
 from web.document import file
 from web.problems import Problem
 from web.requests import takes_a_file
@@ -197,7 +197,7 @@ def _keep(user_id: UUID, picture: Picture) -> tuple[Upload, bool]:
     if same is not None:
         return same, False
     upload_id = new_id()
-    storage().put(uploads.key_of(user_id, upload_id), picture.data)
+    storage().put(uploads.key_of(user_id, upload_id), picture.data, media_type=picture.media_type)
     with sessions() as session:
         return uploads.add(session, picture, upload_id=upload_id, **terms)
 
@@ -221,13 +221,11 @@ def content(path: UploadPath) -> Response:
     """The picture as it is kept. Parts of it can be asked for with `Range`."""
     mine = _mine(path)
     try:
-        kept = storage().path(mine.key)
+        return files.send(
+            mine.key, media_type=mine.media_type, name=f"{mine.id}.{pictures.ENDINGS[mine.media_type]}", tag=mine.sha256
+        )
     except FileNotFoundError:
         raise NotFound("There is no such upload.") from None
-    return send_file(
-        kept, mimetype=mine.media_type, etag=mine.sha256, max_age=0, conditional=True,
-        as_attachment=True, download_name=f"{mine.id}.{pictures.ENDINGS[mine.media_type]}",
-    )  # fmt: skip
 
 
 @api.delete("/<upload_id>", responses={204: None, 401: Problem, 404: Problem, 422: Problem})

@@ -11,7 +11,8 @@ from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_init
 
 from logs import set_up_logging
-from worker import relay, transport
+from worker import announcer, relay, transport
+from worker.backends import offers
 
 transport.repair()
 # It warns root of pickled messages, which could be code; ours are JSON only (celeryconfig.py).
@@ -29,5 +30,15 @@ def _use_our_logging(**_: Any) -> None:
 
 
 @worker_init.connect
+def _know_who_generates(**_: Any) -> None:
+    offers()
+
+
+@worker_init.connect
 def _publish_what_tasks_stage(**_: Any) -> None:
     relay.start(app)
+
+
+@worker_init.connect
+def _announce_what_tasks_end(**_: Any) -> None:
+    announcer.start()

@@ -53,24 +53,33 @@ def examine(data: bytes, *, declared: str | None = None) -> Picture:
     return picture
 
 
+def scaled(picture: Picture, width: int, height: int) -> Picture:
+    """The picture at exactly this size, as a PNG. Raises `PictureRefused` if it cannot be decoded."""
+    with _room:
+        data = _decode(picture, settings().max_image_pixels, width, height)
+    return Picture("image/png", width, height, data)
+
+
 def _environment() -> dict[str, str]:
     return {name: os.environ[name] for name in HANDED_ON if name in os.environ}
 
 
-def _decode(picture: Picture, most_pixels: int) -> None:
+def _decode(picture: Picture, most_pixels: int, *size: int) -> bytes:
+    """Decode a picture, and return what the program writes: nothing, or the picture at another size."""
     ending = pictures.ENDINGS[picture.media_type]
     name = {"jpg": "JPEG"}.get(ending, ending.upper())
     try:
         # Isolated (-I): neither this folder nor the environment has a say in what it imports.
-        code = subprocess.run(  # noqa: S603  # our own program with our own arguments
-            [sys.executable, "-I", str(PROGRAM), name, str(most_pixels)],
-            input=picture.data, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_environment(),
+        ended = subprocess.run(  # noqa: S603  # our own program with our own arguments
+            [sys.executable, "-I", str(PROGRAM), name, str(most_pixels), *map(str, size)],
+            input=picture.data, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment(),
             timeout=LONGEST_SECONDS, check=False,
-        ).returncode  # fmt: skip
+        )  # fmt: skip
+        code, written = ended.returncode, ended.stdout
     except subprocess.TimeoutExpired:
-        code = -signal.SIGXCPU
+        code, written = -signal.SIGXCPU, b""
     if code == 0:
-        return
+        return written
     if code != CANNOT_BE_DECODED and -code not in BROUGHT_DOWN:
         raise RuntimeError(f"the decoder ended with {code}")
     if code != CANNOT_BE_DECODED:

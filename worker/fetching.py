@@ -45,9 +45,10 @@ NO_SUCH_NAME = frozenset((socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socke
 
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
+PICTURES = "image/png, image/jpeg, image/webp, image/gif"
+
 HEADERS = (
     ("User-Agent", "Coinop"),
-    ("Accept", "image/png, image/jpeg, image/webp, image/gif"),
     ("Accept-Encoding", "identity"),
     ("Connection", "close"),
 )
@@ -122,8 +123,8 @@ def way_out() -> Way:
     return Way(resolve, connect, trusting(certifi.where()))
 
 
-def fetch(url: str, *, most_bytes: int, seconds: float, way: Way | None = None) -> bytes:
-    """What is at an address, `most_bytes` at most, within `seconds`.
+def fetch(url: str, *, most_bytes: int, seconds: float, accept: str = PICTURES, way: Way | None = None) -> bytes:
+    """What is at an address, `most_bytes` at most, within `seconds`; `accept` says which media types are welcome.
 
     Raises `Refused` with `image_refused` when nobody should go there or take what is there, and with
     `image_unavailable` when it is not there; `Unavailable` when another time may be better.
@@ -134,7 +135,7 @@ def fetch(url: str, *, most_bytes: int, seconds: float, way: Way | None = None) 
             address = _parse(url)
             with _connected(address, way, deadline) as connection:
                 connection.room = most_bytes + most_bytes // 8 + AROUND_A_BODY
-                with closing(_ask(connection, address)) as response:
+                with closing(_ask(connection, address, accept)) as response:
                     if response.status not in REDIRECTS:
                         return _body(response, most_bytes)
                     url = urljoin(str(address), response.headers.get("Location", ""))
@@ -207,14 +208,14 @@ def _name(address: HttpUrl) -> str:
     return (address.host or "").strip("[]").rstrip(".")
 
 
-def _ask(secure: BoundedSocket, address: HttpUrl) -> HTTPResponse:
+def _ask(secure: BoundedSocket, address: HttpUrl, accept: str) -> HTTPResponse:
     """Send the request and read the answer up to its body."""
     connection = HTTPConnection(address.host or "")
     connection.sock = secure
     target = (address.path or "/") + (f"?{address.query}" if address.query else "")
     connection.putrequest("GET", target, skip_host=True, skip_accept_encoding=True)
     connection.putheader("Host", (address.host or "").rstrip("."))
-    for name, value in HEADERS:
+    for name, value in (*HEADERS, ("Accept", accept)):
         connection.putheader(name, value)
     connection.endheaders()
     return connection.getresponse()

@@ -23,7 +23,7 @@ from models.database import readings, sessions
 from models.jobs import Claim, Status
 from models.pictures import Picture
 from worker import pictures
-from worker.ai.provider import Canceled
+from worker.ai.provider import Canceled, Lost
 
 log = structlog.get_logger(__name__)
 
@@ -34,13 +34,15 @@ CANCEL_POLL_SECONDS = 1.0
 class Lease:
     """One attempt's hold on its job, and the `Call` that its provider sees."""
 
-    def __init__(self, claim: Claim, *, timeout: float) -> None:
+    def __init__(self, claim: Claim, *, timeout: float, model: str = "") -> None:
         self.claim = claim
+        self.model = model
         self.timeout = timeout
         self.started = time.monotonic()
         self.request_id = claim.provider_request_id
         self._picture: Picture | None = None
         self._stopped = threading.Event()
+        self._lost = False
 
     @property
     def job_id(self) -> UUID:
@@ -68,16 +70,17 @@ class Lease:
         """Store the provider's own id at once, so that a later attempt resumes it."""
         with sessions() as session:
             if not jobs.provider_began(session, self.claim, request_id):
-                raise Canceled
+                raise Lost
         self.request_id = request_id
 
     def pause(self, seconds: float) -> None:
-        """Wait at most `seconds`. Raises `Canceled` as soon as the attempt should stop."""
+        """Wait at most `seconds`. Raises `Canceled` or `Lost` as soon as the attempt should stop."""
         if self._stopped.wait(seconds):
-            raise Canceled
+            raise Lost if self._lost else Canceled
 
-    def stop(self) -> None:
-        """Tell the attempt to stop: canceled, lost, or out of time."""
+    def stop(self, *, lost: bool = False) -> None:
+        """Tell the attempt to stop: canceled, or, if `lost`, out of time or no longer the one that owns the job."""
+        self._lost = self._lost or lost
         self._stopped.set()
 
 
@@ -91,9 +94,9 @@ class Leases:
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def keep(self, claim: Claim) -> Iterator[Lease]:
-        """Keep a claim alive until the block ends."""
-        lease = Lease(claim, timeout=self._settings.provider_timeout_seconds)
+    def keep(self, claim: Claim, *, model: str = "") -> Iterator[Lease]:
+        """Keep a claim alive until the block ends; `model` is for its provider to see."""
+        lease = Lease(claim, timeout=self._settings.provider_timeout_seconds, model=model)
         with self._lock:
             self._kept[claim.job_id] = lease
             if self._thread is None:
@@ -123,7 +126,7 @@ class Leases:
             overdue = [job_id for job_id, lease in self._kept.items() if lease.started < limit]
             for job_id in overdue:
                 lease = self._kept.pop(job_id)
-                lease.stop()
+                lease.stop(lost=True)
                 log.error("run_limit_exceeded", job_id=str(job_id), attempt=lease.attempt)
 
     def _ask(self, question: Callable[[dict[UUID, Lease]], None]) -> None:
@@ -145,7 +148,7 @@ class Leases:
             )
         for job_id, lease in kept.items():
             if owned.get(job_id) is not Status.running:
-                lease.stop()
+                lease.stop(lost=job_id not in owned)
 
     def _look_for_canceled(self, kept: dict[UUID, Lease]) -> None:
         with readings() as session:

@@ -41,7 +41,7 @@ def _uploaded(job_id: UUID, upload_id: UUID) -> Picture:
     if upload is None:
         raise Refused("image_unavailable", "The upload is not there any more.")
     try:
-        data = storage().path(upload.key).read_bytes()
+        data = storage().read(upload.key)
     except FileNotFoundError:
         raise Refused("image_unavailable", "The upload is not there any more.") from None
     except OSError:

@@ -11,6 +11,9 @@ from models.catalog.document import Action, Catalog, Period, Plan
 from models.errors import Fault
 from models.kinds import INPUTS, parse_options
 
+REPORTED = frozenset({"seconds"})
+"""The quantities of an order whose real size a provider reports among its usage."""
+
 
 def faults(catalog: Catalog) -> Iterator[Fault]:
     """Everything in a catalog that names what is not there, each fault by its path."""
@@ -64,9 +67,21 @@ def _of_action(path: str, action: Action, catalog: Catalog) -> Iterator[Fault]:
     except ValidationError as error:
         for wrong in error.errors(include_input=False, include_url=False):
             yield Fault(".".join([f"{path}.options", *map(str, wrong["loc"])]), wrong["msg"])
+    if action.charge == "delivered":
+        yield from _of_delivery(path, action)
     features = {feature for plan in catalog.plans.values() for feature in plan.features}
     if action.requires and action.requires not in features:
         yield Fault(f"{path}.requires", f"no plan has the feature {action.requires}")
+
+
+def _of_delivery(path: str, action: Action) -> Iterator[Fault]:
+    """Whether the price of an action can follow what is made: it must go by what providers report."""
+    counted = action.price.quantities()
+    if not counted or not counted <= REPORTED:
+        yield Fault(
+            f"{path}.charge",
+            f"delivered: expected a price that counts {', '.join(REPORTED)}, which is what providers report",
+        )
 
 
 def _of_plan(path: str, plan: Plan, catalog: Catalog) -> Iterator[Fault]:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from models.costs import ModelCost
 from models.errors import Fault, InvalidInput
 from models.kinds import AnyKind
 from models.prices import Addon, Credits, Price
@@ -82,7 +83,8 @@ class Action(Document):
 
     `requires` is the feature a caller's plan must have. `options` are for the kind (`models/kinds.py`). `cancel_charge`
     is how many percent of the price are charged when a running job is canceled after its provider has begun; before
-    that nothing is.
+    that nothing is. `charge` is what a completed job is charged for: what was ordered, or what was really made of it
+    (`models/settling.py`).
     """
 
     title: str
@@ -94,6 +96,7 @@ class Action(Document):
     requires: Name | None = None
     options: dict[str, Any] = {}
     cancel_charge: Annotated[int, Field(ge=0, le=100)] = 100
+    charge: Literal["ordered", "delivered"] = "ordered"
 
 
 class SignupGrant(Document):
@@ -239,8 +242,11 @@ class Referral(Document):
     expires_days: Days | None = None
 
 
+ModelName = Annotated[str, StringConstraints(pattern=r"^[^\s,=]{1,200}$")]
+
+
 class Catalog(Document):
-    """A whole preset, checked."""
+    """A whole preset, checked. `costs` is what the models cost us that providers make things with, by their names."""
 
     name: Name
     title: str
@@ -254,6 +260,7 @@ class Catalog(Document):
     plans: dict[Name, Plan] = {}
     promotions: dict[PromotionCode, Promotion] = {}
     referral: Referral | None = None
+    costs: dict[ModelName, ModelCost] = {}
 
     def action(self, name: str) -> Action:
         """Raises `InvalidInput` naming the field `action` when there is none of this name."""

@@ -3,23 +3,28 @@
     queued → running → completed | failed
     queued → canceled | expired          running → canceling → canceled
 
-`orders.py` checks and prices a request, `submission.py` accepts it, `runs.py` claims, keeps and finishes it,
-`cancellation.py` stops it, `rescue.py` catches what fell, `snapshots.py` shows it, `needs.py` says what it must
-still find, `erasure.py` forgets what it was about. `express.py` is the fast way through the first two on PostgreSQL.
+`orders.py` checks and prices a request, `submission.py` accepts it, `line.py` calls it when its turn has come,
+`runs.py` claims, keeps and finishes it, `cancellation.py` stops it, `rescue.py` catches what fell, `snapshots.py` shows
+it, `needs.py` says what it must still find, `attempts.py` what each run of it took, `erasure.py` forgets what it was
+about, `endings.py` notes who can be told. `express.py` is the fast way through submission and completion on PostgreSQL.
 """
 
+from models.jobs.attempts import Attempt, Effort, Ending, note_taken_over
+from models.jobs.attempts import of_job as attempts_of
 from models.jobs.cancellation import cancel_waiting, request_cancel
+from models.jobs.endings import ENDED
 from models.jobs.erasure import erase, to_erase
+from models.jobs.line import call_next, call_waiting
 from models.jobs.orders import LONGEST_WAIT_SECONDS, Order, order
 from models.jobs.rescue import PAGE, expire_waiting, rescue_silent, waiting, wake_again
 from models.jobs.runs import (
     Claim,
-    Ending,
     cancel,
     canceling,
     claim,
     complete,
     complete_at_once,
+    complete_free,
     extend,
     fail,
     provider_began,
@@ -31,13 +36,16 @@ from models.jobs.tables import FINAL, LIVE, Job, JobSlots, Queue, Status
 from models.jobs.wakeups import RUN_TASK
 
 __all__ = [
+    "ENDED",
     "FINAL",
     "LIVE",
     "LONGEST_WAIT_SECONDS",
     "MOST_PER_PAGE",
     "PAGE",
     "RUN_TASK",
+    "Attempt",
     "Claim",
+    "Effort",
     "Ending",
     "Job",
     "JobSlots",
@@ -46,18 +54,23 @@ __all__ = [
     "Snapshot",
     "Status",
     "Submission",
+    "attempts_of",
+    "call_next",
+    "call_waiting",
     "cancel",
     "cancel_waiting",
     "canceling",
     "claim",
     "complete",
     "complete_at_once",
+    "complete_free",
     "counts",
     "erase",
     "expire_waiting",
     "extend",
     "fail",
     "get",
+    "note_taken_over",
     "order",
     "page",
     "provider_began",

@@ -1,4 +1,5 @@
-"""The jobs' audit: each ended job has exactly one outcome, each live one exactly its hold, and slots add up."""
+"""The jobs' audit: each ended job has exactly one outcome, each live one exactly its hold, slots add up, and
+no attempt claims what another did."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from sqlalchemy import case, func, or_, select
 from sqlalchemy.orm import Session
 
+from models.jobs import attempts
 from models.jobs.tables import LIVE, Job, JobSlots
 from models.ledger import Reason, Transfer
 
@@ -16,6 +18,7 @@ def findings(session: Session) -> Iterator[str]:
     yield from _jobs_against_transfers(session)
     yield from _holds_without_jobs(session)
     yield from _slots_against_jobs(session)
+    yield from attempts.findings(session)
 
 
 def _jobs_against_transfers(session: Session) -> Iterator[str]:

@@ -18,7 +18,9 @@ def cancel_waiting(session: Session, *, user_id: UUID) -> int:
 
     Locks the jobs, but for those that somebody else is busy with, then as `end` does.
     """
-    waiting = select(Job.id).where(Job.user_id == user_id, Job.status == Status.queued).order_by(Job.id)
+    # Those in line first, or each that ends would call one of them in vain.
+    waiting = select(Job.id).where(Job.user_id == user_id, Job.status == Status.queued)
+    waiting = waiting.order_by(Job.waits_for.is_(None), Job.id)
     for job_id in session.scalars(waiting.with_for_update(skip_locked=True, key_share=True)).all():
         end(session, job_id, Status.canceled, charge=0, token=None)
     live = select(func.count()).where(Job.user_id == user_id, Job.status.in_(LIVE))

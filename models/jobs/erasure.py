@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from models.jobs import attempts
 from models.jobs.tables import FINAL, Job
 
 FORGOTTEN = ""
@@ -41,3 +42,4 @@ def erase(session: Session, job_ids: Sequence[UUID]) -> None:
         )
         .execution_options(synchronize_session=False)
     )
+    attempts.erase(session, job_ids)

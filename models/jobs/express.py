@@ -8,14 +8,30 @@ tests run both ways and compare the rows.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Float, Uuid, bindparam, exists, literal_column, null, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Float,
+    Uuid,
+    bindparam,
+    case,
+    exists,
+    literal_column,
+    null,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql
 
 from models import outbox
 from models.database import Json, Prepared, Sender, now
+from models.jobs.attempts import Attempt, Effort, Ending
+from models.jobs.endings import ended
+from models.jobs.line import SHARE, share
 from models.jobs.orders import Order
 from models.jobs.snapshots import Snapshot, fresh
 from models.jobs.tables import Job, JobSlots, Status
@@ -25,11 +41,22 @@ from models.ledger.express import constant
 
 STORED_AS_ORDERED = (
     "id", "user_id", "action", "kind", "queue", "input", "idempotency_key", "wallet", "breakdown", "cancel_charge",
-    "max_attempts",
+    "settling", "max_attempts",
 )  # fmt: skip
 """What a job's row takes over from its order under the same name."""
 
+EFFORT = tuple(Effort().columns)
+"""The columns of an attempt that say what it took."""
+
 ONE: ColumnElement[int] = literal_column("1")
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A job that was completed; with `next_waits` its user has jobs in line, the next of which is to be called."""
+
+    user_id: UUID
+    next_waits: bool
 
 
 def submit(session: Sender, order: Order) -> Snapshot | None:
@@ -44,6 +71,7 @@ def submit(session: Sender, order: Order) -> Snapshot | None:
         price=order.price,
         wait=order.expires_in,
         most_jobs=order.concurrent_jobs,
+        share=share(),
         message_id=message.id,
         message_task=message.task,
         message_task_id=message.task_id,
@@ -52,19 +80,35 @@ def submit(session: Sender, order: Order) -> Snapshot | None:
     )
     if row is None:
         return None
-    outbox.staged(session, message)
-    created_at, expires_at = row
+    created_at, expires_at, waits_for = row
+    if waits_for is None:
+        outbox.staged(session, message)
     return fresh(order, created_at=created_at, expires_at=expires_at)
 
 
 def complete(
-    session: Sender, *, job_id: UUID, token: UUID, outputs: list[dict[str, Any]], usage: dict[str, int]
-) -> bool:
-    """Complete a running job that this attempt owns and charge all that it holds; False, and no trace, otherwise."""
+    session: Sender,
+    *,
+    job_id: UUID,
+    token: UUID,
+    outputs: list[dict[str, Any]],
+    usage: dict[str, int],
+    effort: Effort,
+) -> Completed | None:
+    """Complete a running job that this attempt owns and charge all that it holds; None, and no trace, otherwise."""
     row = _COMPLETION.one_or_none(
-        session, claimed_id=job_id, claimed_token=token, made_outputs=outputs, made_usage=usage
+        session,
+        claimed_id=job_id,
+        claimed_token=token,
+        made_outputs=outputs,
+        made_usage=usage,
+        **{f"effort_{name}": value for name, value in effort.columns.items()},
     )
-    return row is not None
+    if row is None:
+        return None
+    ended(session, job_id)
+    user_id, taken = row
+    return Completed(user_id, next_waits=taken is not None and taken >= share())
 
 
 def _submission() -> Prepared:
@@ -78,7 +122,7 @@ def _submission() -> Prepared:
     # waits for the slot: jobs are locked before slots. Nor may this wait for the slot, and find out too late.
     known = exists().where(Job.user_id == value["user_id"], Job.idempotency_key == value["idempotency_key"])
     slot = (
-        select(JobSlots.user_id)
+        select(JobSlots.user_id, JobSlots.taken)
         .where(JobSlots.user_id == value["user_id"], JobSlots.taken < bindparam("most_jobs", type_=BigInteger()))
         .where(~known)
         .with_for_update(key_share=True, skip_locked=True)
@@ -86,18 +130,20 @@ def _submission() -> Prepared:
     )
     wallet = ledger.ready_wallet(slot, user_id=value["user_id"], kind=value["wallet"], amount=price)
     lot = ledger.first_lot(wallet)
+    taken_before = select(slot.c.taken).scalar_subquery()
     row = {
         **value,
         "status": constant(Status.queued),
         "estimate": price,
         "held": price,
         "expires_at": now(bindparam("wait", type_=Float())),
+        "waits_for": case((taken_before < bindparam("share", type_=BigInteger()), null()), else_=constant(SHARE)),
     }
     job = (
         postgresql.insert(Job)
         .from_select(list(row), select(*row.values()).select_from(lot).where(lot.c.available >= price))
         .on_conflict_do_nothing(index_elements=[Job.user_id, Job.idempotency_key])
-        .returning(Job.id, Job.user_id, Job.created_at, Job.expires_at)
+        .returning(Job.id, Job.user_id, Job.created_at, Job.expires_at, Job.waits_for)
         .cte("job")
     )
     taken = (
@@ -107,8 +153,9 @@ def _submission() -> Prepared:
         .returning(JobSlots.user_id)
         .cte("taken")
     )
-    steps = [*ledger.hold_from(lot, wallet, job, amount=price), taken, outbox.staging(job)]
-    return Prepared(select(job.c.created_at, job.c.expires_at).add_cte(*steps))
+    called = select(job.c.id).where(job.c.waits_for.is_(None)).cte("called")
+    steps = [*ledger.hold_from(lot, wallet, job, amount=price), taken, outbox.staging(called)]
+    return Prepared(select(job.c.created_at, job.c.expires_at, job.c.waits_for).add_cte(*steps))
 
 
 def _completion() -> Prepared:
@@ -131,17 +178,32 @@ def _completion() -> Prepared:
             lease_until=null(),
             finished_at=now(),
         )
-        .returning(Job.id, Job.user_id, Job.held)
+        .returning(Job.id, Job.user_id, Job.held, Job.attempt, Job.started_at)
         .cte("job")
+    )
+    attempt = {
+        "job_id": job.c.id,
+        "number": job.c.attempt,
+        "started_at": job.c.started_at,
+        "ending": constant(Ending.completed),
+        **{name: bindparam(f"effort_{name}", type_=Attempt.__table__.c[name].type) for name in EFFORT},
+    }
+    noted = (
+        postgresql.insert(Attempt)
+        .from_select(list(attempt), select(*attempt.values()))
+        .on_conflict_do_nothing()
+        .returning(Attempt.number)
+        .cte("attempt")
     )
     slot = (
         update(JobSlots)
         .where(JobSlots.user_id == job.c.user_id)
         .values(taken=JobSlots.taken - ONE)
-        .returning(JobSlots.user_id)
+        .returning(JobSlots.user_id, JobSlots.taken)
         .cte("slot")
     )
-    return Prepared(select(job.c.id).add_cte(slot, *ledger.settle_in_full(job, slot)))
+    left = select(slot.c.taken).scalar_subquery()
+    return Prepared(select(job.c.user_id, left).add_cte(slot, noted, *ledger.settle_in_full(job, slot)))
 
 
 _SUBMISSION = _submission()

@@ -36,6 +36,7 @@ class Order:
     price: int
     fair_use: FairUse | None
     cancel_charge: int
+    settling: dict[str, Any] | None
     concurrent_jobs: int
     max_attempts: int
     expires_in: int | None
@@ -72,6 +73,7 @@ def order(
         price=quote.price,
         fair_use=quote.fair_use,
         cancel_charge=quote.cancel_charge,
+        settling=quote.settling,
         concurrent_jobs=catalog.limits.concurrent_jobs,
         max_attempts=max_attempts,
         expires_in=expires_in,

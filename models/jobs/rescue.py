@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from models import outbox
 from models.database import now
+from models.jobs.attempts import Ending
 from models.jobs.runs import backoff, end, requeue
 from models.jobs.tables import Job, Queue, Status
 from models.jobs.wakeups import wake_up
@@ -21,7 +22,8 @@ FORGOTTEN_SECONDS = 30
 
 
 def rescue_silent(session: Session, *, base_seconds: float) -> int:
-    """Deal with jobs whose lease has run out: queue them again, or end them when they may not run any more.
+    """Deal with jobs whose lease has run out: queue them again, or end them when they may not run any more. Their
+    attempts are lost.
 
     The first loss is nobody's fault and is queued at once; after that the job may be what kills its worker, so it
     waits longer each time (`base_seconds` as in `retry`).
@@ -39,20 +41,22 @@ def rescue_silent(session: Session, *, base_seconds: float) -> int:
     for job in sorted(silent, key=lambda job: job.user_id):
         if job.status is Status.canceling:
             charge = job.held * job.cancel_charge // 100 if job.provider_request_id else 0
-            end(session, job.id, Status.canceled, charge=charge, token=job.lease_token)
+            end(session, job.id, Status.canceled, charge=charge, token=job.lease_token, ending=Ending.lost)
         elif job.attempt >= job.max_attempts:
             end(
-                session, job.id, Status.failed, charge=0, token=job.lease_token, error_code="worker_lost",
+                session, job.id, Status.failed, charge=0, token=job.lease_token, ending=Ending.lost,
+                error_code="worker_lost",
                 error_message="The work was interrupted too often. Nothing was charged.",
             )  # fmt: skip
         elif job.too_late:
             end(
-                session, job.id, Status.failed, charge=0, token=job.lease_token, error_code="deadline_passed",
+                session, job.id, Status.failed, charge=0, token=job.lease_token, ending=Ending.lost,
+                error_code="deadline_passed",
                 error_message="The work was interrupted, and its deadline has passed. Nothing was charged.",
             )  # fmt: skip
         else:
             delay = 0.0 if job.attempt == 1 else backoff(job.attempt, base_seconds)
-            requeue(session, job.id, job.queue, token=job.lease_token, delay=delay)
+            requeue(session, job.id, job.queue, token=job.lease_token, delay=delay, ending=Ending.lost)
     return len(silent)
 
 
@@ -77,16 +81,27 @@ def waiting(session: Session, queue: Queue) -> int:
     """How many jobs of a queue have been ready for so long that their wake-up may have got lost."""
     return session.execute(
         select(func.count()).where(
-            Job.status == Status.queued, Job.queue == queue, Job.run_after < now(-FORGOTTEN_SECONDS)
+            Job.status == Status.queued,
+            Job.queue == queue,
+            Job.waits_for.is_(None),
+            Job.run_after < now(-FORGOTTEN_SECONDS),
         )
     ).scalar_one()
 
 
 def wake_again(session: Session, queue: Queue) -> int:
-    """Stage a new wake-up for jobs of a queue that are waiting for too long. A spare wake-up does no harm."""
+    """Stage a new wake-up for jobs of a queue that were called and are waiting for too long.
+
+    A spare wake-up does no harm. Who waits in line has none yet, and is `line.call_waiting`'s.
+    """
     forgotten = (
         select(Job.id)
-        .where(Job.status == Status.queued, Job.queue == queue, Job.run_after < now(-FORGOTTEN_SECONDS))
+        .where(
+            Job.status == Status.queued,
+            Job.queue == queue,
+            Job.waits_for.is_(None),
+            Job.run_after < now(-FORGOTTEN_SECONDS),
+        )
         .order_by(Job.run_after)
         .limit(PAGE)
         .with_for_update(skip_locked=True, key_share=True)

@@ -8,16 +8,17 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Float, Uuid, and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
-from models import ledger, outbox, prices
+from models import ledger, outbox, settling
 from models.database import Prepared, Sender, is_postgresql, now
-from models.jobs import express
+from models.jobs import attempts, express, line
+from models.jobs.attempts import NOBODY, Effort, Ending
+from models.jobs.endings import ended
 from models.jobs.tables import Job, JobSlots, Queue, Status
 from models.jobs.wakeups import wake_up
 from models.kinds import Kind
@@ -28,7 +29,8 @@ LONGEST_MESSAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One attempt's right to run a job. `held` is in credits; `token` is what fences the attempt."""
+    """One attempt's right to run a job. `held` is in credits; `token` is what fences the attempt; `settling` is how
+    the charge follows what is made, if it does (`models/settling.py`)."""
 
     job_id: UUID
     token: UUID
@@ -40,17 +42,7 @@ class Claim:
     held: int
     cancel_charge: int
     provider_request_id: str | None
-
-
-class Ending(StrEnum):
-    """What finishing an attempt came to."""
-
-    completed = "completed"
-    failed = "failed"
-    canceled = "canceled"
-    requeued = "requeued"
-    stale = "stale"
-    """The attempt did not own the job any more, and changed nothing."""
+    settling: dict[str, Any] | None = None
 
 
 def claim(session: Sender, job_id: UUID, *, lease_seconds: float) -> Claim | None:
@@ -87,7 +79,7 @@ def _claim() -> Prepared:
         )
         .returning(
             Job.kind, Job.queue, Job.input, Job.attempt, Job.max_attempts, Job.held, Job.cancel_charge,
-            Job.provider_request_id,
+            Job.provider_request_id, Job.settling,
         )
         .execution_options(synchronize_session=False)
     )  # fmt: skip
@@ -130,45 +122,105 @@ def provider_began(session: Session, claim: Claim, request_id: str) -> bool:
 
 
 def complete(
-    session: Session, claim: Claim, *, outputs: list[dict[str, Any]], usage: dict[str, int], delivered_percent: int
+    session: Session,
+    claim: Claim,
+    *,
+    outputs: list[dict[str, Any]],
+    usage: dict[str, int],
+    delivered_percent: int,
+    effort: Effort = NOBODY,
 ) -> Ending:
     """Store the result and charge for what was delivered, never more than was held; the rest goes back.
 
-    A job that its user canceled meanwhile is settled as canceled instead. Locks job, slots, wallet, lots.
+    `effort` is what the attempt took; it is written down with its ending, as by all verbs here that end one. A job that
+    its user canceled meanwhile is settled as canceled instead. Locks job, slots, wallet, lots.
     """
-    if complete_at_once(session, claim, outputs=outputs, usage=usage, delivered_percent=delivered_percent):
+    made: dict[str, Any] = {"outputs": outputs, "usage": usage, "effort": effort}
+    if done := complete_at_once(session, claim, delivered_percent=delivered_percent, **made):
+        if done.next_waits:
+            line.call_next(session, user_id=done.user_id)
         return Ending.completed
-    charge = prices.actual(claim.held, delivered_percent)
-    if end(session, claim.job_id, Status.completed, charge=charge, token=claim.token, outputs=outputs, usage=usage):
+    charge = _charge(claim, usage, delivered_percent)
+    if end(session, claim.job_id, Status.completed, charge=charge, token=claim.token, **made):
         return Ending.completed
-    return cancel(session, claim, provider_began=True)
+    return cancel(session, claim, provider_began=True, effort=effort)
+
+
+def complete_free(
+    session: Session,
+    claim: Claim,
+    *,
+    outputs: list[dict[str, Any]],
+    usage: dict[str, int],
+    effort: Effort = NOBODY,
+    fault: str,
+) -> Ending:
+    """Store a result that was made in place of the one that was ordered: nothing is charged, and all goes back.
+
+    `fault` is the code of why the ordered one could not be made, and its attempt has failed. Locks as `complete`.
+    """
+    done = end(
+        session, claim.job_id, Status.completed, charge=0, token=claim.token, outputs=outputs, usage=usage,
+        fallback=True, effort=effort, ending=Ending.failed, fault=fault,
+    )  # fmt: skip
+    return Ending.completed if done else cancel(session, claim, provider_began=False, effort=effort, fault=fault)
 
 
 def complete_at_once(
-    session: Sender, claim: Claim, *, outputs: list[dict[str, Any]], usage: dict[str, int], delivered_percent: int
-) -> bool:
-    """`complete` in one statement, if all that is held is charged, on PostgreSQL; else False, and no trace."""
-    usual = is_postgresql(session) and prices.actual(claim.held, delivered_percent) == claim.held
-    return usual and express.complete(session, job_id=claim.job_id, token=claim.token, outputs=outputs, usage=usage)
+    session: Sender,
+    claim: Claim,
+    *,
+    outputs: list[dict[str, Any]],
+    usage: dict[str, int],
+    delivered_percent: int,
+    effort: Effort = NOBODY,
+) -> express.Completed | None:
+    """`complete` in one statement, if all that is held is charged, on PostgreSQL; else None, and no trace.
+
+    The next job of the user's is the caller's to call, if one waits.
+    """
+    if not is_postgresql(session) or _charge(claim, usage, delivered_percent) != claim.held:
+        return None
+    return express.complete(
+        session, job_id=claim.job_id, token=claim.token, outputs=outputs, usage=usage, effort=effort
+    )
 
 
-def cancel(session: Session, claim: Claim, *, provider_began: bool) -> Ending:
-    """End an attempt whose user canceled: charged by the action's share once the provider began, nothing before."""
+def _charge(claim: Claim, usage: Mapping[str, int], delivered_percent: int) -> int:
+    return settling.charge(claim.settling, held=claim.held, usage=usage, delivered_percent=delivered_percent)
+
+
+def cancel(
+    session: Session, claim: Claim, *, provider_began: bool, effort: Effort = NOBODY, fault: str | None = None
+) -> Ending:
+    """End an attempt whose user canceled: charged by the action's share once the provider began, nothing before.
+
+    `fault` is the code of what else was wrong with it. A stale attempt changes nothing but its own record.
+    """
     charge = claim.held * claim.cancel_charge // 100 if provider_began else 0
-    ended = end(session, claim.job_id, Status.canceled, charge=charge, token=claim.token)
-    return Ending.canceled if ended else Ending.stale
+    if end(session, claim.job_id, Status.canceled, charge=charge, token=claim.token, effort=effort, fault=fault):
+        return Ending.canceled
+    attempts.note_stale(session, job_id=claim.job_id, number=claim.attempt, effort=effort, fault=fault)
+    return Ending.stale
 
 
-def fail(session: Session, claim: Claim, *, code: str, message: str) -> Ending:
+def fail(session: Session, claim: Claim, *, code: str, message: str, effort: Effort = NOBODY) -> Ending:
     """End an attempt whose job cannot be done: all that was held goes back. A canceled job ends as canceled."""
-    error = {"error_code": code, "error_message": message[:LONGEST_MESSAGE]}
-    if end(session, claim.job_id, Status.failed, charge=0, token=claim.token, **error):
+    error: dict[str, Any] = {"error_code": code, "error_message": message[:LONGEST_MESSAGE]}
+    if end(session, claim.job_id, Status.failed, charge=0, token=claim.token, effort=effort, fault=code, **error):
         return Ending.failed
-    return cancel(session, claim, provider_began=False)
+    return cancel(session, claim, provider_began=False, effort=effort, fault=code)
 
 
 def retry(
-    session: Session, claim: Claim, *, code: str, message: str, base_seconds: float, retry_after: float | None = None
+    session: Session,
+    claim: Claim,
+    *,
+    code: str,
+    message: str,
+    base_seconds: float,
+    retry_after: float | None = None,
+    effort: Effort = NOBODY,
 ) -> Ending:
     """Queue a job again after a passing error, later each time; without attempts left it fails with this error.
 
@@ -176,12 +228,12 @@ def retry(
     least what the provider asked for.
     """
     if claim.attempt >= claim.max_attempts:
-        return fail(session, claim, code=code, message=message)
+        return fail(session, claim, code=code, message=message, effort=effort)
     delay = max(backoff(claim.attempt, base_seconds), retry_after or 0)
-    values = {"error_code": code, "error_message": message[:LONGEST_MESSAGE]}
-    if requeue(session, claim.job_id, claim.queue, token=claim.token, delay=delay, **values):
+    values: dict[str, Any] = {"error_code": code, "error_message": message[:LONGEST_MESSAGE]}
+    if requeue(session, claim.job_id, claim.queue, token=claim.token, delay=delay, effort=effort, **values):
         return Ending.requeued
-    return cancel(session, claim, provider_began=False)
+    return cancel(session, claim, provider_began=False, effort=effort, fault=code)
 
 
 def backoff(attempt: int, base_seconds: float) -> float:
@@ -189,7 +241,17 @@ def backoff(attempt: int, base_seconds: float) -> float:
     return min(base_seconds * 2.0 ** (attempt - 1), LONGEST_BACKOFF_SECONDS) * random.uniform(0.5, 1.5)  # noqa: S311
 
 
-def requeue(session: Session, job_id: UUID, queue: Queue, *, token: UUID, delay: float, **values: Any) -> bool:
+def requeue(
+    session: Session,
+    job_id: UUID,
+    queue: Queue,
+    *,
+    token: UUID,
+    delay: float,
+    effort: Effort = NOBODY,
+    ending: Ending = Ending.requeued,
+    **values: Any,
+) -> bool:
     """Put a running job back in its queue and stage its wake-up, after `delay` seconds. False when stale."""
     row = session.execute(
         update(Job)
@@ -198,20 +260,37 @@ def requeue(session: Session, job_id: UUID, queue: Queue, *, token: UUID, delay:
             status=Status.queued, version=Job.version + 1, lease_token=None, lease_until=None, run_after=now(delay),
             **values,
         )
-        .returning(Job.id)
+        .returning(Job.attempt, Job.started_at)
         .execution_options(synchronize_session=False)
     ).one_or_none()  # fmt: skip
     if row is None:
         return False
+    attempts.note(
+        session, job_id=job_id, number=row.attempt, ending=ending, started_at=row.started_at, effort=effort,
+        fault=values.get("error_code"),
+    )  # fmt: skip
     outbox.stage(session, wake_up(job_id, queue), delay=delay)
     return True
 
 
-def end(session: Session, job_id: UUID, status: Status, *, charge: int, token: UUID | None, **values: Any) -> bool:
+def end(
+    session: Session,
+    job_id: UUID,
+    status: Status,
+    *,
+    charge: int,
+    token: UUID | None,
+    effort: Effort = NOBODY,
+    ending: Ending | None = None,
+    fault: str | None = None,
+    **values: Any,
+) -> bool:
     """Give a job its one outcome: final status, slot freed, `charge` credits settled and the rest released.
 
-    With a `token` the job must be running under it (canceling, to become canceled); with none it must be queued.
-    False, and nothing changed, when it is not. Locks the job, its user's slots, the wallet, the lots.
+    With a `token` the job must be running under it (canceling, to become canceled), and its attempt ends as the job
+    does, unless `ending` says how, because of `fault`; with none it must be queued.
+    False, and nothing changed, when it is not. Calls the user's next job in line. Locks the job, its user's slots, the
+    wallet, the lots.
     """
     before = {Status.canceled: Status.canceling}.get(status, Status.running) if token else Status.queued
     owner = Job.lease_token == token if token else Job.lease_token.is_(None)
@@ -228,18 +307,27 @@ def end(session: Session, job_id: UUID, status: Status, *, charge: int, token: U
             lease_until=None,
             finished_at=now(),
         )
-        .returning(Job.user_id)
+        .returning(Job.user_id, Job.waits_for, Job.attempt, Job.started_at)
         .execution_options(synchronize_session=False)
     ).one_or_none()
     if row is None:
         return False
-    session.execute(
+    taken = session.execute(
         update(JobSlots)
         .where(JobSlots.user_id == row.user_id)
         .values(taken=JobSlots.taken - 1)
+        .returning(JobSlots.taken)
         .execution_options(synchronize_session=False)
-    )
+    ).scalar_one()
+    if token:
+        attempts.note(
+            session, job_id=job_id, number=row.attempt, ending=ending or Ending(status), started_at=row.started_at,
+            effort=effort, fault=fault,
+        )  # fmt: skip
     ledger.settle(session, job_id=job_id, amount=charge)
+    if row.waits_for != line.SHARE and taken >= line.share():
+        line.call_next(session, user_id=row.user_id)
+    ended(session, job_id)
     return True
 
 

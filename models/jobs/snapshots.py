@@ -34,7 +34,9 @@ class Snapshot:
     refunded: int
     breakdown: list[dict[str, Any]]
     outputs: list[dict[str, Any]] | None
+    outputs_deleted_at: datetime | None
     usage: dict[str, int] | None
+    fallback: bool
     error_code: str | None
     error_message: str | None
     created_at: datetime
@@ -53,8 +55,9 @@ class Snapshot:
     def as_accepted(self) -> Snapshot:
         """The job as it was when it was accepted, which is how a repeated submission is answered."""
         return replace(
-            self, version=1, status=Status.queued, attempt=0, charged=0, refunded=0, outputs=None, usage=None,
-            error_code=None, error_message=None, started_at=None, finished_at=None,
+            self, version=1, status=Status.queued, attempt=0, charged=0, refunded=0, outputs=None,
+            outputs_deleted_at=None, usage=None, fallback=False, error_code=None, error_message=None, started_at=None,
+            finished_at=None,
         )  # fmt: skip
 
 
@@ -84,7 +87,9 @@ def fresh(order: Order, *, created_at: datetime, expires_at: datetime | None) ->
         refunded=0,
         breakdown=order.breakdown,
         outputs=None,
+        outputs_deleted_at=None,
         usage=None,
+        fallback=False,
         error_code=None,
         error_message=None,
         created_at=created_at,

@@ -12,6 +12,7 @@ from models import ledger, outbox, plans, rates, uploads
 from models.database import Sender, insert_into, is_postgresql, now
 from models.errors import IdempotencyKeyReused, NotFound, TooManyJobs
 from models.jobs import express
+from models.jobs.line import SHARE, share
 from models.jobs.orders import Order
 from models.jobs.snapshots import Snapshot, fresh, get
 from models.jobs.tables import Job, JobSlots, Status
@@ -33,9 +34,10 @@ class Submission:
 def submit(session: Session, order: Order) -> Submission:
     """Accept an order: take a slot, hold its price, store the job, stage its wake-up. All of it, or nothing.
 
-    Allowances that are due are granted first. Locks the user's slots, then the wallet, then its lots. The same
-    idempotency key with the same request returns the first job. Raises `IdempotencyKeyReused` when the request differs,
-    `InvalidInput` when it names an upload that is not good, `TooManyJobs`, `FairUseExceeded`, or `InsufficientCredits`.
+    A job beyond its user's fair share waits in line without a wake-up (`line.py`). Allowances that are due are granted
+    first. Locks the user's slots, then the wallet, then its lots. The same idempotency key with the same request
+    returns the first job. Raises `IdempotencyKeyReused` when the request differs, `InvalidInput` when it names an
+    upload that is not good, `TooManyJobs`, `FairUseExceeded`, or `InsufficientCredits`.
     """
     return submit_at_once(session, order) or submit_step_by_step(session, order)
 
@@ -70,6 +72,7 @@ def submit_step_by_step(session: Session, order: Order) -> Submission:
     plans.grant_due(session, user_id=order.user_id)
     wallet_id = ledger.open_wallet(session, user_id=order.user_id, kind=order.wallet)
     ledger.hold(session, wallet_id=wallet_id, amount=order.price, job_id=order.id)
+    called = taken < share()
     session.execute(update(JobSlots).where(JobSlots.user_id == order.user_id).values(taken=JobSlots.taken + 1))
     row = session.execute(
         insert(Job)
@@ -86,14 +89,17 @@ def submit_step_by_step(session: Session, order: Order) -> Submission:
             wallet=order.wallet,
             breakdown=order.breakdown,
             cancel_charge=order.cancel_charge,
+            settling=order.settling,
             estimate=order.price,
             held=order.price,
             max_attempts=order.max_attempts,
             expires_at=None if order.expires_in is None else now(order.expires_in),
+            waits_for=None if called else SHARE,
         )
         .returning(Job.created_at, Job.expires_at)
     ).one()
-    outbox.stage(session, wake_up(order.id, order.queue))
+    if called:
+        outbox.stage(session, wake_up(order.id, order.queue))
     return Submission(fresh(order, created_at=row.created_at, expires_at=row.expires_at), replayed=False)
 
 

@@ -44,6 +44,7 @@ FAIR = {"uses": 5, "per": "day"}
         ("actions.say.price", {**SPEECH}, "actions.say.price.quantity"),
         ("actions.say.options", {"depth": "endless"}, "actions.say.options.depth"),
         ("actions.say.options", {"replies": 11}, "actions.say.options.replies"),
+        ("actions.say.options", {"model": "two words"}, "actions.say.options.model"),
         ("actions.film.options", {"depth": "long"}, "actions.film.options.depth"),
         ("actions.tip.options", {"depth": "long"}, "actions.tip.options.depth"),
         ("plans.y.allowances", [{**DAILY, "wallet": "coins"}], "plans.y.allowances.0.wallet"),

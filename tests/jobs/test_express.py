@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import inspect
 
 from models import jobs, ledger
-from models.database import sessions
+from models.database import Base, sessions
 from models.errors import InsufficientCredits
-from models.jobs import Order, Snapshot, Status
+from models.jobs import Attempt, Effort, Order, Snapshot, Status
 from models.jobs.express import complete as complete_at_once
 from models.jobs.express import submit as submit_at_once
 from models.jobs.runs import end
@@ -26,8 +26,11 @@ from tests.ledger import books
 NewUser = Callable[..., tuple[UUID, int]]
 pytestmark = pytest.mark.usefixtures("postgresql")
 
-PASSING = {"created_at", "started_at", "finished_at", "run_after", "due_at", "lease_until", "expires_at"}
+PASSING = {"created_at", "started_at", "finished_at", "ended_at", "run_after", "due_at", "lease_until", "expires_at"}
 """Moments, which differ from one run to the next: only whether they are set is compared."""
+
+
+TABLES: tuple[type[Base], ...] = (*work.TABLES, Attempt)
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def rows(run: Callable[[Order], Any], order: Order) -> dict[str, list[Any]]:
     try:
         with sessions() as session:
             run(session, order)  # type: ignore[call-arg, arg-type]
-            for table in work.TABLES:
+            for table in TABLES:
                 columns = list(table.__table__.c)
                 for row in session.execute(table.__table__.select().order_by(*inspect(table).primary_key)):
                     kept = {
@@ -94,19 +97,35 @@ def test_both_ways_of_submission_answer_alike(user: UUID) -> None:
     assert replace(fast, id=slow.id, created_at=slow.created_at, expires_at=slow.expires_at) == slow
 
 
+EFFORTS = [
+    Effort(),
+    Effort("openai", "gpt-x", "req_1", {"input_tokens": 3}, 17),
+    Effort("openai", "m" * 300, "r" * 300, {}, 0),
+]
+
+
+@pytest.mark.parametrize("effort", EFFORTS, ids=["nobody", "known", "long"])
 @pytest.mark.parametrize("price", [0, 1, 49, 70, 149])
-def test_both_ways_of_completion_write_the_same_rows(user: UUID, price: int) -> None:
+def test_both_ways_of_completion_write_the_same_rows(user: UUID, price: int, effort: Effort) -> None:
     order = an_order(user, price=price)
     work.submit(order)
     made = work.claim(order.id)
 
     def fast(session: Any, _: Order) -> None:
-        assert complete_at_once(session, job_id=made.job_id, token=made.token, outputs=OUTPUTS, usage=USAGE)
+        assert complete_at_once(
+            session, job_id=made.job_id, token=made.token, outputs=OUTPUTS, usage=USAGE, effort=effort
+        )
 
     def slow(session: Any, _: Order) -> None:
-        assert end(session, made.job_id, Status.completed, charge=price, token=made.token, outputs=OUTPUTS, usage=USAGE)
+        assert end(
+            session, made.job_id, Status.completed, charge=price, token=made.token, outputs=OUTPUTS, usage=USAGE,
+            effort=effort,
+        )  # fmt: skip
 
-    assert rows(fast, order) == rows(slow, order)  # type: ignore[arg-type]
+    written = rows(fast, order)  # type: ignore[arg-type]
+    assert written == rows(slow, order)  # type: ignore[arg-type]
+    (attempt,) = written["attempts"]
+    assert attempt["cost_micros"] == effort.cost_micros
 
 
 def misses(why: str, user: UUID, wallet: int) -> Order:
@@ -183,7 +202,7 @@ def test_completion_that_does_not_own_the_job_leaves_no_trace(user: UUID, why: s
         work.once(jobs.request_cancel, user_id=user, job_id=job_id)
     else:
         job_id = uuid4()
-    assert not unchanged(complete_at_once, job_id=job_id, token=token, outputs=OUTPUTS, usage=USAGE)
+    assert not unchanged(complete_at_once, job_id=job_id, token=token, outputs=OUTPUTS, usage=USAGE, effort=Effort())
 
 
 def test_a_wallet_that_says_it_has_less_than_its_lots_is_believed(user: UUID) -> None:

@@ -84,11 +84,12 @@ def an_order(
     expires_in: int | None = None,
     cancel_charge: int = 50,
     wallet: str = "credits",
+    settling: dict[str, Any] | None = None,
 ) -> Order:
     return Order(
         id=new_id(), user_id=user_id, action="image", kind=Kind.image, queue=Queue.generation, wallet=wallet,
         input={"prompt": "a red fox"}, breakdown=[{"label": "Picture", "amount": price}], price=price,
-        fair_use=None, cancel_charge=cancel_charge, concurrent_jobs=at_once, max_attempts=attempts,
+        fair_use=None, cancel_charge=cancel_charge, settling=settling, concurrent_jobs=at_once, max_attempts=attempts,
         expires_in=expires_in,
         idempotency_key=key, digest=digest,
     )  # fmt: skip

@@ -23,7 +23,7 @@ ENOUGH = 1_000
 
 STEPS = 50
 
-TABLES = ("outbox", "transfers", "clawbacks", "lots", "wallets", "job_slots", "jobs", "users")
+TABLES = ("attempts", "outbox", "transfers", "clawbacks", "lots", "wallets", "job_slots", "jobs", "users")
 """What a sequence writes to, in an order in which it can be emptied."""
 
 MOMENTS = {

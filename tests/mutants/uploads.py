@@ -13,7 +13,7 @@ PICTURES, PNG, JPEG, GIF, WEBP, PARTS = (
 )
 DECODING, DECODER, FETCHING, FETCHED, URLS, STORAGE = (
     "worker/decoding.py", "worker/decoder.py", "worker/fetching.py", "worker/pictures.py", "models/public_urls.py",
-    "worker/storage.py",
+    "worker/storage/folder.py",
 )  # fmt: skip
 
 OF_UPLOADS = "tests/uploads/test_uploads.py -k sqlite"

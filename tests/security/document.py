@@ -45,6 +45,7 @@ UNDOCUMENTED = {
     "/mock-checkout/<object_id>/<outcome>": "a page for people, of the mock gateway",
     "/checkout/success": "a page for people",
     "/checkout/canceled": "a page for people",
+    "/v1/outputs/<link>": "whoever has a link may fetch what it is to (tests/outputs/test_links.py)",
 }
 """Paths of the app that are in no document, and why."""
 

@@ -166,6 +166,6 @@ def _lasting(shown: Any, *, top: bool = False) -> Any:
     if isinstance(shown, list):
         return [_lasting(each) for each in shown]
     if isinstance(shown, dict):
-        passing = {"last_used_at", *(("created_at",) if top else ())}
+        passing = {"last_used_at", "download_url", "download_expires_at", *(("created_at",) if top else ())}
         return {name: _lasting(each) for name, each in shown.items() if name not in passing}
     return shown

@@ -77,6 +77,8 @@ class House:
     broker_port: int = field(default_factory=free_port)
     preset: str = "default"
     """The name of what is sold."""
+    also: dict[str, str] = field(default_factory=dict)
+    """Settings beside those that every house has."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -94,6 +96,7 @@ class House:
             "FLOWER_PORT": str(self.flower_port),
             "BROKER_PORT": str(self.broker_port),
             "PRESET": str(_file_of(self.preset)),
+            **self.also,
         }
 
     def start(self) -> None:

@@ -18,9 +18,11 @@ from tests.system.house import House
 class Houses:
     """At most one Coinop on SQLite, one on PostgreSQL and one on a PostgreSQL whose clock can be moved."""
 
-    def __init__(self, request: pytest.FixtureRequest, homes: pytest.TempPathFactory) -> None:
+    def __init__(self, request: pytest.FixtureRequest, homes: pytest.TempPathFactory, **also: str) -> None:
+        """`also` are settings that these have beside the usual ones."""
         self._request = request
         self._homes = homes
+        self._also = also
         self._running: dict[tuple[str, bool], House] = {}
 
     def on(self, database: str, *, selling: str, with_clock: bool = False) -> House:
@@ -53,6 +55,6 @@ class Houses:
                 connection.execute(CLOCK)
                 name = connection.info.dbname
                 connection.execute(f'ALTER DATABASE "{name}" SET search_path = public, clock, pg_catalog')
-        house = House(home, url, preset=selling)
+        house = House(home, url, preset=selling, also=self._also)
         house.start()
         return house

@@ -40,6 +40,7 @@ class FakeCall:
     timeout: float = 120.0
     request_id: str | None = None
     job_id: UUID = JOB
+    model: str = "mock"
     canceled: bool = False
     upload: Picture | None = None
     pauses: list[float] = field(default_factory=list)

@@ -17,10 +17,10 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
-from config import Environment, Settings
+from config import BadSettings, Environment, Settings
 from models.kinds import Kind
 from tests.unit.fake_call import INPUTS, REQUEST, FakeCall, call_for, failure, run
-from worker.ai import provider_for
+from worker import ai
 from worker.ai.mock import REPLIES, MockProvider
 from worker.ai.provider import (
     Analysis,
@@ -33,6 +33,7 @@ from worker.ai.provider import (
     Text,
     Unavailable,
 )
+from worker.backends import Offer, offers
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOW = (Kind.video, Kind.lipsync)
@@ -248,9 +249,10 @@ def settings(**values: Any) -> Settings:
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_the_mock_does_every_kind(kind: Kind) -> None:
-    provider = provider_for(kind, settings(mock_latency_seconds=1.5))
+    chosen = settings(mock_latency_seconds=1.5)
+    assert offers(chosen)[kind] == Offer("mock", "mock")
+    provider = ai.provider("mock", chosen)
     assert isinstance(provider, MockProvider)
-    assert kind in provider.kinds
     assert provider.latency == 1.5
 
 
@@ -262,7 +264,7 @@ def test_scripts_are_for_development_only() -> None:
 
 def failure_of(environment: Environment, values: dict[str, Any]) -> str | None:
     chosen = settings(coinop_env=environment, smtp_url="console:", payments_mode="mock")
-    provider = provider_for("chat", chosen)
+    provider = ai.provider("mock", chosen)
     try:
         provider.generate(FakeCall("chat", values))
     except ProviderError as error:
@@ -273,15 +275,26 @@ def failure_of(environment: Environment, values: dict[str, Any]) -> str | None:
 def test_a_provider_is_made_once_for_all_threads() -> None:
     chosen, together = settings(mock_latency_seconds=0.123), threading.Barrier(8)
 
-    def choose(kind: Kind) -> int:
+    def choose(_: int) -> int:
         together.wait(timeout=10)
-        return id(provider_for(kind, chosen))
+        return id(ai.provider("mock", chosen))
 
     with ThreadPoolExecutor(8) as pool:
-        assert len(set(pool.map(choose, Kind))) == 1
+        assert len(set(pool.map(choose, range(8)))) == 1
 
 
-def test_a_kind_that_nobody_does_is_refused() -> None:
-    with pytest.raises(Refused) as caught:
-        provider_for("divination", settings())
-    assert caught.value.code == "kind_unavailable"
+def test_a_kind_that_is_given_to_nobody_is_not_offered() -> None:
+    offered = offers(settings(ai_providers="video=none, image=mock"))
+    assert set(offered) == set(Kind) - {Kind.video}
+
+
+@pytest.mark.parametrize(
+    ("wishes", "why"),
+    [
+        ("divination=mock", "there is no kind 'divination'"),
+        ("video=oracle", "there is no provider 'oracle' for video; expected one of mock"),
+    ],
+)
+def test_a_wish_that_nobody_can_fulfil_stops_the_boot(wishes: str, why: str) -> None:
+    with pytest.raises(BadSettings, match=why):
+        offers(settings(ai_providers=wishes))

@@ -35,13 +35,27 @@ def _boot(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         ("DATABASE_URL", "nonsense", "expected postgresql://"),
         ("DATABASE_URL", "mysql://localhost/x", "expected postgresql://"),
         ("REDIS_URL", "http://localhost", "expected redis://"),
-        ("STORAGE_URL", "s3://bucket", "expected file://"),
+        ("STORAGE_URL", "https://bucket.example.com", "expected file:///absolute/folder or s3://bucket/prefix"),
+        ("STORAGE_URL", "s3://", "expected file:///absolute/folder or s3://bucket/prefix"),
+        ("STORAGE_URL", "s3://bucket/../x", "expected file:///absolute/folder or s3://bucket/prefix"),
+        ("S3_ENDPOINT_URL", "minio:9000", "expected https://host or http://host:port"),
+        ("S3_ACCESS_KEY_ID", "AKIA", "S3_SECRET_ACCESS_KEY: expected beside"),
+        ("S3_SECRET_ACCESS_KEY", "do-not-print", "S3_ACCESS_KEY_ID: expected beside"),
+        ("OUTPUT_DAYS", "-1", "greater than or equal to 0"),
+        ("OUTPUT_URL_SECONDS", "5", "greater than or equal to 60"),
         ("PORT", "http", "valid integer"),
         ("PORT", "70000", "less than or equal to 65535"),
         ("PRESET", "presets/none.toml", "is not there"),
         ("COINOP_ENV", "staging", "'development' or 'production'"),
         ("LEASE_SECONDS", "5", "HEARTBEAT_SECONDS: expected less than LEASE_SECONDS (5 s)"),
-        ("AI_MODE", "openai", "expected mock"),
+        ("AI_MODE", "openai", "OPENAI_API_KEY: required"),
+        ("AI_PROVIDERS", "chat=openai", "OPENAI_API_KEY: required"),
+        ("OPENAI_BASE_URL", "http://api.example.com/v1", "expected https://host/v1, or http:// to this machine"),
+        ("OPENAI_BASE_URL", "http://8.8.8.8/v1", "inside a private network"),
+        ("OPENAI_BASE_URL", "http://169.254.169.254/v1", "inside a private network"),
+        ("OPENAI_BASE_URL", "https://me:key@api.example.com/v1", "expected https://host/v1"),
+        ("OPENAI_BASE_URL", "https://api.example.com:port/v1", "expected https://host/v1"),
+        ("OPENAI_CHAT_API", "assistants", "'responses' or 'completions'"),
         ("AUTH_RATE_LIMIT", "lots", "30 per minute"),
         ("LOGIN_RATE_LIMIT", "often", "30 per minute"),
         ("SMTP_URL", "mail.example.com:25", "expected smtp://"),
@@ -88,6 +102,31 @@ def test_a_boot_that_stops_says_why_and_nothing_else(tmp_path: Path, variable: s
     assert ended.stderr.startswith("Coinop cannot start")
     assert variable in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "http://ollama:11434/v1", "http://127.0.0.1:8080/v1", "http://[::1]:8080/v1", "http://10.0.0.7/v1",
+        "https://192.168.1.4:8443/v1", "http://[fd00::7]/v1", "http://gpu.internal/v1", "http://box.local:1/v1/",
+    ],
+)  # fmt: skip
+def test_a_server_inside_a_private_network_needs_no_key(monkeypatch: pytest.MonkeyPatch, base_url: str) -> None:
+    chosen = _settings(monkeypatch, AI_MODE="openai", OPENAI_BASE_URL=base_url, OPENAI_CHAT_API="completions")
+    assert chosen.openai_base_url == base_url.rstrip("/")
+
+
+@pytest.mark.parametrize("variables", [
+    {"AI_MODE": "openai"},
+    {"AI_PROVIDERS": "speech=openai,chat=mock"},
+    {"AI_PROVIDERS": "chat=openai:any-1", "OPENAI_BASE_URL": "https://api.example.com/v1"},
+])  # fmt: skip
+def test_whoever_asks_openai_has_a_key(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="OPENAI_API_KEY: required"):
+        _settings(monkeypatch, **variables)
+    with pytest.raises(ValidationError, match="OPENAI_API_KEY: required"):
+        _settings(monkeypatch, **variables, OPENAI_API_KEY="  ")
+    assert _settings(monkeypatch, **variables, OPENAI_API_KEY="sk-x").openai_api_key
 
 
 STRIPE = {"PAYMENTS_MODE": "stripe", "STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_WEBHOOK_SECRET": "whsec_x"}
@@ -170,5 +209,5 @@ def test_patience_grows_from_the_inside_out() -> None:
 
 def test_the_example_file_lists_every_setting_and_no_other() -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
-    named = {match[1] for line in lines if (match := re.match(r"#?\s?([A-Z][A-Z_]+)=", line))}
+    named = {match[1] for line in lines if (match := re.match(r"#?\s?([A-Z][A-Z0-9_]+)=", line))}
     assert named == {name.upper() for name in Settings.model_fields}

@@ -27,7 +27,7 @@ from tests.uploads.drawings import PLACE, exif, picture, pixels, png_with
 from tests.uploads.servers import NAME, Guide, Server, answer, authority, saying
 from worker import pictures
 from worker.ai.mock import MOST_PIXELS
-from worker.ai.provider import Artefact, Provider, ProviderError, Refused, Text, Unavailable
+from worker.ai.provider import Artefact, ProviderError, Refused, Text, Unavailable
 from worker.decoding import examine
 from worker.leases import Lease
 from worker.storage import storage
@@ -146,15 +146,13 @@ def test_no_more_is_fetched_than_may_be_uploaded(caller: Caller, guide: Guide, m
 
 
 def test_a_job_whose_picture_cannot_be_had_is_refunded_with_the_reason(caller: Caller, guide: Guide) -> None:
-    class Curious(Provider):
-        name, kinds = "curious", frozenset(Kind)
-
+    class Curious:
         def generate(self, call: Any) -> Any:
             return call.picture()
 
     guide.server.script = saying(answer(status="404 Not Found"))
     submitted: dict[str, Any] = ask(caller, image_url=URL).json or {}
-    with mock.patch("tasks.generation.provider_for", return_value=Curious()):
+    with mock.patch("worker.ai.provider", return_value=Curious()):
         run_job(submitted["id"])
     job: dict[str, Any] = caller.get(submitted["urls"]["get"]).json or {}
     assert (job["status"], job["error"]["code"], job["cost"]["refunded"]) == (
@@ -163,7 +161,7 @@ def test_a_job_whose_picture_cannot_be_had_is_refunded_with_the_reason(caller: C
     assert "404" in job["error"]["message"]
     guide.server.script = saying(answer(status="503 Later"))
     submitted = ask(caller, image_url=URL).json or {}
-    with mock.patch("tasks.generation.provider_for", return_value=Curious()):
+    with mock.patch("worker.ai.provider", return_value=Curious()):
         run_job(submitted["id"])
     assert (caller.get(submitted["urls"]["get"]).json or {})["status"] == "queued", "it is tried again"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from web.commands import allowances, audit, catalog, database, packs, plans, users
+from web.commands import allowances, audit, catalog, database, margins, packs, plans, users
 
 __all__ = ["register"]
 
@@ -20,5 +20,6 @@ def register(app: Flask) -> None:
         packs.group,
         users.group,
         allowances.group,
+        margins.margins,
     ):
         app.cli.add_command(command)

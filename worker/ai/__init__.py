@@ -1,37 +1,26 @@
-"""AI providers: one module each, and here the choice of the one that does a job.
-
-To add a provider, write its module and give it one line in `_MAKERS`.
-"""
+"""AI providers, one module each. Which there are is in `worker/backends.py`; here the one that does a job is made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from threading import Lock
+from typing import cast
 
-from config import AiMode, Settings
-from worker.ai.mock import MockProvider
-from worker.ai.provider import Provider, Refused
-
-_MAKERS: dict[AiMode, Callable[[Settings], Provider]] = {
-    AiMode.mock: lambda settings: MockProvider(settings.mock_latency_seconds, scripts=settings.in_development),
-}
+from config import Settings
+from worker.ai.provider import Provider
+from worker.backends import BACKENDS
 
 _making = Lock()
 
 
-def provider_for(kind: str, settings: Settings) -> Provider:
-    """The provider that does `kind` under these settings; the same one each time, for all threads to share.
-
-    Raises `Refused` when the chosen provider does not do that kind.
-    """
+def provider(name: str, settings: Settings) -> Provider:
+    """The provider of this name under these settings; the same one each time, for all threads to share."""
     with _making:  # a cache alone lets two threads that come first both make one
-        provider = _provider(settings)
-    if kind not in provider.kinds:
-        raise Refused("kind_unavailable", f"The {provider.name} provider does not do {kind}.")
-    return provider
+        return _provider(name, settings)
 
 
 @cache
-def _provider(settings: Settings) -> Provider:
-    return _MAKERS[settings.ai_mode](settings)
+def _provider(name: str, settings: Settings) -> Provider:
+    module, _, maker = BACKENDS[name].where.partition(":")
+    return cast(Provider, getattr(import_module(module), maker).of(settings))

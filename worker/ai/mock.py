@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from math import ceil
 from threading import Lock
-from typing import Any
+from typing import Any, Self
 
+from config import Settings
 from models.kinds import Kind
 from models.pictures import Picture
 from worker.ai.artefacts import mp4_clip, png_picture, speech_seconds, wav_speech
@@ -107,12 +108,13 @@ class MockProvider:
     Calls share nothing that changes, so any number of threads may use one instance.
     """
 
-    name = "mock"
-    kinds: frozenset[str] = frozenset(Kind)
-
     def __init__(self, latency: float, scripts: bool) -> None:
         self.latency = latency
         self.scripts = scripts
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        return cls(settings.mock_latency_seconds, scripts=settings.in_development)
 
     def generate(self, call: Call) -> Generation:
         """Make what `call` asks for, or fail as its script says."""
@@ -140,6 +142,8 @@ class MockProvider:
 
         picture = call.picture() if "upload" in call.input else None
         output, usage = make(call.input, _seed(call.kind, call.input, picture), picture)
+        if "seconds" in usage:
+            usage["seconds"] = ceil(usage["seconds"] * script.delivered_percent / 100)
         return Generation((output,), usage, script.delivered_percent, request_id)
 
 

@@ -6,13 +6,21 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+import structlog
+
 from models.jobs import Claim
-from worker.ai.provider import Analysis, Output, Text
-from worker.storage import storage
+from worker.ai.provider import Analysis, Output, Text, Unavailable
+from worker.storage import StorageUnavailable, storage
+
+log = structlog.get_logger(__name__)
 
 
 def store(claim: Claim, outputs: Sequence[Output]) -> list[dict[str, Any]]:
-    """Keep the outputs of an attempt and return their description for the job's row, in order."""
+    """Keep the outputs of an attempt and return their description for the job's row, in order.
+
+    Raises `Unavailable` when the storage does not take them: nothing is charged, and a later attempt makes them again
+    or, where the provider still has them, fetches them.
+    """
     return [_store(claim, index, output) for index, output in enumerate(outputs)]
 
 
@@ -29,7 +37,11 @@ def _store(claim: Claim, index: int, output: Output) -> dict[str, Any]:
             "suggestions": list(output.suggestions),
         }
     key = f"{claim.job_id}/{claim.attempt}/{index}"
-    storage().put(key, output.data)
+    try:
+        storage().put(key, output.data, media_type=output.media_type)
+    except StorageUnavailable as error:
+        log.error("output_not_stored", job_id=str(claim.job_id), attempt=claim.attempt, error=str(error))
+        raise Unavailable("storage_unavailable", "What was made could not be stored; it is made again.") from None
     return {
         "type": "file",
         "media_type": output.media_type,

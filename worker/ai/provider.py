@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from uuid import UUID
 
+from config import Settings
 from models.pictures import Picture
 
 
@@ -68,6 +69,11 @@ class Call(Protocol):
     def kind(self) -> str: ...
 
     @property
+    def model(self) -> str:
+        """Which of the backend's models is to do it (`AI_PROVIDERS`)."""
+        ...
+
+    @property
     def input(self) -> Mapping[str, Any]: ...
 
     @property
@@ -93,17 +99,19 @@ class Call(Protocol):
         ...
 
     def began(self, request_id: str) -> None:
-        """Say that the provider has taken the work on under this id; stored at once."""
+        """Say that the provider has taken the work on under this id; stored at once. Raises `Lost`."""
 
     def pause(self, seconds: float) -> None:
-        """Wait, at most `seconds`; raises `Canceled` as soon as the user cancels or the attempt loses its lease."""
+        """Wait, at most `seconds`; raises `Canceled` as soon as the user cancels, `Lost` when the lease is lost."""
 
 
 class Provider(Protocol):
-    """An AI backend."""
+    """An AI backend. Any number of threads share one."""
 
-    name: str
-    kinds: frozenset[str]
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Make it as the settings say. Asks the backend nothing yet."""
+        ...
 
     def generate(self, call: Call) -> Generation:
         """Do the work. Raises `ProviderError`, or `Canceled` out of `call.pause`."""
@@ -111,7 +119,11 @@ class Provider(Protocol):
 
 
 class Canceled(Exception):
-    """The user no longer wants the result, or this attempt no longer owns the job."""
+    """The user no longer wants the result: what the provider began may be stopped."""
+
+
+class Lost(Canceled):
+    """This attempt no longer owns the job. What the provider began belongs to the attempt that does: leave it alone."""
 
 
 class ProviderError(Exception):
@@ -119,12 +131,21 @@ class ProviderError(Exception):
 
     retryable = False
 
-    def __init__(self, code: str, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        usage: Mapping[str, int] | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.retry_after = retry_after
         """Seconds the provider asked us to wait, if it said so."""
+        self.usage = usage
+        """What it used all the same, as of a `Generation`; None when it is not known."""
 
 
 class Refused(ProviderError):

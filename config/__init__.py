@@ -7,22 +7,27 @@ generated in the state folder. A bad value stops the boot with the variable's na
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
-from email.utils import parseaddr
-from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from limits import parse_many
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import NoDecode
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from config.ai import AiMode
+from config.basis import ROOT, BadSettings, Basis, Environment, Port, Seconds
+from config.limits import AiFallback, LimitSettings
+from config.mail import MailSettings
+from config.moderation import ModerationMode, ModerationSettings
+from config.openai import OpenAISettings
+from config.payments import LIVE_KEYS, PaymentSettings, PaymentsMode
+from config.predictions import PredictionsSettings
+from config.storage import StorageSettings
 from strictness import (
     HOW_TO_MAKE_ONE,
     SHORTEST_PASSWORD,
@@ -32,31 +37,13 @@ from strictness import (
     weakness,
 )
 
-ROOT = Path(__file__).resolve().parent
+__all__ = [
+    "LIVE_KEYS", "ROOT", "SECRETS_FILE", "AiFallback", "AiMode", "BadSettings", "Environment", "ModerationMode",
+    "PaymentsMode", "Settings", "settings",
+]  # fmt: skip
+
 SECRETS_FILE = "secrets.env"
 """The file in `COINOP_HOME` that holds the secrets `make up` generates on its first run."""
-
-LIVE_KEYS = ("sk_live_", "rk_live_")
-"""How Stripe's keys begin that take real money."""
-
-
-class BadSettings(SystemExit):
-    """The environment cannot be used; the message names each variable at fault and what it should be."""
-
-
-class Environment(StrEnum):
-    development = "development"
-    production = "production"
-
-
-class AiMode(StrEnum):
-    mock = "mock"
-    openai = "openai"
-
-
-class PaymentsMode(StrEnum):
-    mock = "mock"
-    stripe = "stripe"
 
 
 def _reachable(host: str) -> str:
@@ -64,64 +51,31 @@ def _reachable(host: str) -> str:
     return f"[{local}]" if ":" in local else local
 
 
-def _told(secret: SecretStr | None) -> str:
-    return secret.get_secret_value().strip() if secret else ""
-
-
-def _has_good_port(url: SplitResult) -> bool:
-    try:
-        return url.port is None or url.port > 0
-    except ValueError:
-        return False
-
-
-def _long_enough(secret: SecretStr) -> SecretStr:
-    length = len(secret.get_secret_value().encode())
-    if length < SHORTEST_SECRET:
-        raise ValueError(f"expected at least {SHORTEST_SECRET} bytes, got {length}; {HOW_TO_MAKE_ONE}")
-    return secret
-
-
-Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
-
-
-class Settings(BaseSettings):
+class Settings(
+    LimitSettings,
+    ModerationSettings,
+    OpenAISettings,
+    PredictionsSettings,
+    PaymentSettings,
+    MailSettings,
+    StorageSettings,
+    Basis,
+):
     """All settings. Times are in seconds, sizes in bytes unless the name says otherwise."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
-
     # Where we are
-    coinop_env: Environment = Environment.development
-    coinop_home: Path = ROOT / ".coinop"
     host: str = "127.0.0.1"
     port: Port = 8000
     flower_port: Port = 5555
     broker_port: Port = 6380
     database_url: str = ""
     redis_url: str = ""
-    storage_url: str = ""
     preset: Path = ROOT / "presets" / "default.toml"
 
     # Secrets
-    secret_key: Secret
-    jwt_secret_key: Secret
     admin_api_key: SecretStr | None = None
     flower_password: SecretStr | None = None
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-
-    # The outside world
-    ai_mode: AiMode = AiMode.mock
-    openai_api_key: SecretStr | None = None
-    openai_base_url: str | None = None
-    payments_mode: PaymentsMode = PaymentsMode.mock
-    stripe_secret_key: SecretStr | None = None
-    stripe_webhook_secret: SecretStr | None = None
-    stripe_api_base: str | None = None
-    smtp_url: str = ""
-    smtp_timeout_seconds: Seconds = 10
-    mail_from: str = "Coinop <coinop@example.com>"
 
     # How others reach us
     public_url: str = ""
@@ -131,13 +85,9 @@ class Settings(BaseSettings):
     # Size of the house
     web_workers: Annotated[int, Field(ge=1, le=64)] = 2
     web_threads: Annotated[int, Field(ge=1, le=256)] = 8
-    generation_concurrency: Annotated[int, Field(ge=1, le=5000)] = 200
+    wait_seconds_max: Annotated[int, Field(ge=0, le=300)] = 30
     database_pool: Annotated[int, Field(ge=1, le=200)] = 10
     max_body_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024
-    max_upload_bytes: Annotated[int, Field(ge=1024)] = 10 * 1024 * 1024
-    max_image_pixels: Annotated[int, Field(ge=1)] = 40_000_000
-    upload_days: Annotated[int, Field(ge=1, le=3650)] = 7
-    upload_space_bytes: Annotated[int, Field(ge=1024)] = 500 * 1024 * 1024
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
 
     # How often: by network address, by account, by mailbox
@@ -150,21 +100,8 @@ class Settings(BaseSettings):
     # A second lock on what users own (PostgreSQL only; see docs/security.md)
     row_level_security: bool = True
 
-    # The chain of patience: heartbeat < lease, and provider < run limit < visibility (see docs/adr/0004)
-    heartbeat_seconds: Seconds = 10
-    lease_seconds: Seconds = 30
-    rescue_seconds: Seconds = 5
-    provider_timeout_seconds: Seconds = 120
-    run_limit_seconds: Seconds = 180
-    visibility_timeout_seconds: Annotated[int, Field(ge=10)] = 3600
-    max_attempts: Annotated[int, Field(ge=1, le=20)] = 4
-    retry_base_seconds: Seconds = 2
-
     # How often beat looks for allowances to grant; a user's own request never waits for it
     allowance_seconds: Seconds = 60
-
-    # The mock provider
-    mock_latency_seconds: Annotated[float, Field(ge=0)] = 0.2
 
     @field_validator("cors_origins", mode="before")
     @classmethod
@@ -204,35 +141,6 @@ class Settings(BaseSettings):
             raise ValueError("expected redis://host:port/0 (or rediss://, unix://, amqp://)")
         return value
 
-    @field_validator("storage_url")
-    @classmethod
-    def _known_storage(cls, value: str) -> str:
-        if (value and not urlsplit(value).path.startswith("/")) or urlsplit(value).scheme not in ("", "file"):
-            raise ValueError("expected file:///absolute/folder")
-        return value
-
-    @field_validator("smtp_url")
-    @classmethod
-    def _known_mail(cls, value: str) -> str:
-        url = urlsplit(value)
-        if value and not (
-            # Python's smtplib logs in with ASCII alone.
-            (url.scheme in ("smtp", "smtps") and url.hostname and _has_good_port(url) and unquote(url.netloc).isascii())
-            or (url.scheme == "file" and url.path.startswith("/"))
-            or value == "console:"
-        ):
-            raise ValueError("expected smtp://user:password@host:587, smtps://…, file:///absolute/folder or console:")
-        return value
-
-    @field_validator("mail_from")
-    @classmethod
-    def _has_an_address(cls, value: str) -> str:
-        _, address = parseaddr(value)
-        local, _, domain = address.rpartition("@")
-        if not (local and domain and address.isprintable() and " " not in address):
-            raise ValueError("expected a name and an address such as Coinop <coinop@example.com>")
-        return value
-
     @field_validator("public_url", "app_url")
     @classmethod
     def _web_address(cls, value: str) -> str:
@@ -240,15 +148,6 @@ class Settings(BaseSettings):
         if value and not (url.scheme in ("http", "https") and url.hostname and not url.query and not url.fragment):
             raise ValueError("expected an address such as https://api.example.com")
         return value.rstrip("/")
-
-    @field_validator("stripe_api_base")
-    @classmethod
-    def _reached_in_secret(cls, value: str | None) -> str | None:
-        url = urlsplit(value or "")
-        secret = url.scheme == "https" or (url.scheme == "http" and on_this_machine(url.hostname or ""))
-        if value and not (secret and url.hostname and url.path in ("", "/") and not url.query and not url.fragment):
-            raise ValueError("expected https://host, or http:// to this machine: the secret key goes there")
-        return value.rstrip("/") if value else value
 
     @field_validator("auth_rate_limit", "login_rate_limit", "mail_rate_limit", "submit_rate_limit", "upload_rate_limit")
     @classmethod
@@ -269,26 +168,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _places_in_the_state_folder(self) -> Self:
-        home = self.coinop_home if self.coinop_home.is_absolute() else ROOT / self.coinop_home
         derived = {
-            "coinop_home": home,
-            "database_url": self.database_url or f"sqlite:///{home / 'coinop.sqlite3'}",
-            "storage_url": self.storage_url or f"file://{home / 'outputs'}",
+            "database_url": self.database_url or f"sqlite:///{self.coinop_home / 'coinop.sqlite3'}",
             "redis_url": self.redis_url or f"redis://127.0.0.1:{self.broker_port}/0",
-            "smtp_url": self.smtp_url or (f"file://{home / 'mail'}" if self.in_development else ""),
             "public_url": self.public_url or f"http://{_reachable(self.host)}:{self.port}",
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
-        return self
-
-    @model_validator(mode="after")
-    def _mail_goes_somewhere(self) -> Self:
-        if not self.smtp_url:
-            raise ValueError(
-                "SMTP_URL: required with COINOP_ENV=production, such as smtp://user:password@host:587; "
-                "console: only logs that there was mail"
-            )
         return self
 
     @model_validator(mode="after")
@@ -322,51 +208,6 @@ class Settings(BaseSettings):
         if faults:
             raise ValueError("\n  ".join(faults))
         return self
-
-    @model_validator(mode="after")
-    def _patience_is_ordered(self) -> Self:
-        chain = [
-            ("heartbeat_seconds", "lease_seconds"),
-            ("provider_timeout_seconds", "run_limit_seconds"),
-            ("lease_seconds", "run_limit_seconds"),
-            ("run_limit_seconds", "visibility_timeout_seconds"),
-        ]
-        for shorter, longer in chain:
-            if not getattr(self, shorter) < getattr(self, longer):
-                limit = f"{longer.upper()} ({getattr(self, longer):g} s)"
-                raise ValueError(f"{shorter.upper()}: expected less than {limit}")
-        return self
-
-    @model_validator(mode="after")
-    def _modes_have_their_keys(self) -> Self:
-        if self.ai_mode is AiMode.openai:
-            raise ValueError("AI_MODE: expected mock; this release has no other provider")
-        if self.payments_mode is PaymentsMode.mock:
-            if not self.in_development and "payments_mode" not in self.model_fields_set:
-                raise ValueError(
-                    "PAYMENTS_MODE: required with COINOP_ENV=production, stripe; "
-                    "with mock, whoever presses a button has paid"
-                )
-            return self
-        missing = [name for name in ("stripe_secret_key", "stripe_webhook_secret") if not _told(getattr(self, name))]
-        if missing:
-            raise ValueError("\n  ".join(f"{name.upper()}: required with PAYMENTS_MODE=stripe" for name in missing))
-        if self.in_development and _told(self.stripe_secret_key).startswith(LIVE_KEYS):
-            raise ValueError(
-                "STRIPE_SECRET_KEY: expected a test key (sk_test_…), as a live one takes real money; "
-                "it is for COINOP_ENV=production"
-            )
-        return self
-
-    @property
-    def in_development(self) -> bool:
-        return self.coinop_env is Environment.development
-
-    @property
-    def webhook_secret(self) -> str:
-        """What webhooks are signed with. A mock that was told none makes its own from `SECRET_KEY`."""
-        derived = hmac.new(self.secret_key.get_secret_value().encode(), b"webhooks of the mock gateway", hashlib.sha256)
-        return _told(self.stripe_webhook_secret) or f"whsec_{derived.hexdigest()}"
 
     @property
     def on_postgresql(self) -> bool:

@@ -1,0 +1,133 @@
+"""Work done by somebody else's service: workers that die in every moment of it, users who cancel, time that runs out.
+
+Whatever happens: one prediction where its id is stored, one charge, exact transfers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from tests.ai.predictions.double import CLIP, KEY, PICTURE, Double, Plan
+from tests.system.house import Client, House, until
+from tests.system.houses import Houses
+from tests.uploads.drawings import picture
+
+
+@pytest.fixture(scope="module")
+def double(lodging: str) -> Iterator[Double]:
+    """A service of the house's own in this process, which outlives whatever dies there."""
+    with Double().running() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def house(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, lodging: str, double: Double
+) -> Iterator[House]:
+    """A Coinop that has its videos and larger pictures made by the service; its books must balance in the end."""
+    houses = Houses(
+        request,
+        tmp_path_factory,
+        AI_PROVIDERS="video=predictions:acme/video-2,upscale=predictions:acme/larger-picture",
+        PREDICTIONS_URL=double.url,
+        PREDICTIONS_API_KEY=KEY,
+    )
+    yield houses.on(lodging, selling="default")
+    houses.close()
+
+
+def _cost(job: dict[str, Any]) -> tuple[int, int, int]:
+    return job["cost"]["held"], job["cost"]["charged"], job["cost"]["refunded"]
+
+
+def _transfers(house: House, job: dict[str, Any]) -> list[tuple[str, int]]:
+    engine = create_engine(house.database_url)
+    job_id = job["id"] if engine.dialect.name == "postgresql" else job["id"].replace("-", "")
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text("SELECT reason, amount FROM transfers WHERE job_id = :id ORDER BY id"), {"id": job_id}
+        ).all()
+    engine.dispose()
+    return [tuple(row) for row in rows]
+
+
+def _film(user: Client, words: str) -> dict[str, Any]:
+    return user.submit(f"a fox that {words}", action="video")
+
+
+def test_a_worker_that_dies_in_any_moment_costs_no_second_prediction(house: House, double: Double) -> None:
+    asked = double.plan("is asked for", polls=["processing"])
+    begins = double.plan("begins", holds={"create"})
+    comes = double.plan("comes", holds={"download"})
+    user, other = house.sign_up(), house.sign_up()
+    jobs = [_film(user, "is asked for"), _film(user, "begins"), _film(other, "comes")]
+    until(lambda: any(made.asked for made in double.begun("is asked for")))
+    until(lambda: double.begun("begins") or None)
+    until(lambda: any(made.downloaded for made in double.begun("comes")))
+
+    house.kill("generation@")
+    asked.polls = ["processing", "succeeded"]
+    begins.released.set()
+    comes.released.set()
+
+    for owner, job in zip((user, user, other), jobs, strict=True):
+        ended = owner.ended(job)
+        assert (ended["status"], ended["attempt"], _cost(ended)) == ("completed", 2, (40, 40, 0))
+        assert ended["usage"] == {"seconds": 5, "predict_seconds": 2}
+        assert owner.http.get(ended["outputs"][0]["url"]).content == CLIP
+        assert _transfers(house, job) == [("hold", 40), ("settle", 40)]
+    assert [len(double.begun(words)) for words in ("is asked for", "begins", "comes")] == [1, 1, 1]
+    assert len(double.created("is asked for")) == len(double.created("comes")) == 1, "their ids were stored"
+    assert [each["key"] for each in double.created("begins")] == [jobs[1]["id"]] * 2, "the service knows the key"
+    assert double.cancels == []
+    assert user.balance() == {"available": 20, "held": 0, "debt": 0}
+
+
+def test_how_else_it_may_end(house: House, double: Double) -> None:
+    double.plan("never ends", polls=["processing"])
+    double.plan("is not wanted", polls=["processing"])
+    double.plan("is indecent", polls=["failed"], error="NSFW content detected")
+    broken = double.plan("breaks", polls=["processing", "failed"], error="CUDA out of memory")
+    late, user, other = house.sign_up(), house.sign_up(), house.sign_up()
+    endless, unwanted = _film(late, "never ends"), _film(user, "is not wanted")
+    indecent, breaking = _film(user, "is indecent"), _film(other, "breaks")
+
+    [first] = until(lambda: double.begun("breaks") or None)
+    until(lambda: first.asked > 1)
+    first.plan = Plan(polls=["failed"])
+    broken.polls = ["succeeded"]
+
+    [running] = until(lambda: double.begun("is not wanted") or None)
+    until(lambda: running.asked)
+    assert user.http.post(unwanted["urls"]["cancel"]).status_code == 202
+    assert _cost(user.ended(unwanted)) == (40, 20, 20)
+    assert running.canceled, "nobody goes on working for nobody"
+    assert _transfers(house, unwanted) == [("hold", 40), ("settle", 20), ("release", 20)]
+
+    ended = user.ended(indecent)
+    assert (ended["status"], ended["error"]["code"], _cost(ended)) == ("failed", "content_filtered", (40, 0, 40))
+    assert len(double.created("is indecent")) == 1
+
+    ended = other.ended(breaking)
+    assert (ended["status"], ended["attempt"], _cost(ended)) == ("completed", 2, (40, 40, 0))
+    assert [each["key"] for each in double.created("breaks")] == [breaking["id"], f"{breaking['id']}-{first.id}"]
+    assert _transfers(house, breaking) == [("hold", 40), ("settle", 40)]
+
+    upload = other.http.post(
+        "/v1/uploads", content=picture(size=(41, 29)), headers={"Content-Type": "image/png"}
+    ).json()
+    ended = other.ended(other.order({"action": "upscale", "input": {"upload": upload["id"], "scale": 2}}))
+    assert (ended["status"], ended["usage"]) == ("completed", {"images": 1, "predict_seconds": 2})
+    assert other.http.get(ended["outputs"][0]["url"]).content == PICTURE
+
+    ended = late.ended(endless)
+    assert (ended["status"], ended["attempt"], _cost(ended)) == ("failed", 3, (40, 0, 40))
+    assert ended["error"]["code"] == "provider_timeout"
+    [abandoned] = double.begun("never ends")
+    assert (len(double.created("never ends")), abandoned.canceled) == (1, True)
+    assert _transfers(house, endless) == [("hold", 40), ("release", 40)]
+    assert double.strangers == 0
