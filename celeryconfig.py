@@ -29,7 +29,8 @@ imports = (
 )
 
 # One queue for each way of waiting, so that a flood of one kind of work delays no other. Beat's own small tasks ride
-# `maintenance`. Each has an exchange of its own: queues that share one would each get every message.
+# `maintenance`, also those that look after what other queues left lying; but what asks the gateway waits for it, and
+# rides `payments`. Each has an exchange of its own: queues that share one would each get every message.
 task_queues = [
     Queue(name, Exchange(name), routing_key=name)
     for name in ("generation.high", "generation", "payments", "email", "maintenance")
@@ -40,6 +41,7 @@ task_routes = {
     "generation.*": {"queue": "generation"},
     "email.*": {"queue": "email"},
     "maintenance.*": {"queue": "maintenance"},
+    "payments.*": {"queue": "payments"},
 }
 
 # A message is acknowledged when its task is over, so one that a killed worker had is delivered again. That is harmless,
@@ -86,9 +88,9 @@ worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 
 
-def _every(seconds: float, task: str) -> dict[str, object]:
+def _every(seconds: float, task: str, queue: str = "maintenance") -> dict[str, object]:
     # A beat message that no worker took before the next one is due has no use any more.
-    return {"task": task, "schedule": seconds, "options": {"expires": max(seconds, 5.0), "queue": "maintenance"}}
+    return {"task": task, "schedule": seconds, "options": {"expires": max(seconds, 5.0), "queue": queue}}
 
 
 beat_schedule = {
@@ -111,8 +113,8 @@ beat_schedule = {
     "forget old tokens": _every(3600.0, "maintenance.forget_tokens"),
     "have done what payments left lying": _every(10.0, "payments.sweep"),
     "top up low balances": _every(30.0, "payments.top_up"),
-    "look for what the gateway never told": _every(3600.0, "payments.reconcile"),
-    "let time pass at the mock gateway": _every(60.0, "payments.let_time_pass"),
+    "look for what the gateway never told": _every(3600.0, "payments.reconcile", "payments"),
+    "let time pass at the mock gateway": _every(60.0, "payments.let_time_pass", "payments"),
     "audit the books": _every(3600.0, "maintenance.audit"),
 }
 # Look at the schedule at least this often, so that short periods are kept.

@@ -34,11 +34,14 @@ from ops.service import (
 
 FLOWER_USER = "coinop"
 
-STOP_ORDER = (("web",), ("beat",), ("flower",), ("generation", "support", "mail"), ("broker",))
+STOP_ORDER = (("web",), ("beat",), ("flower",), ("generation", "support", "payments", "mail"), ("broker",))
 """First nothing new comes in, then what runs finishes, and the broker, which all of them use, goes last."""
 
 SUPPORT_CONCURRENCY = 4
-"""Payments and maintenance are short transactions; more threads would only queue for the database."""
+"""Maintenance is short transactions; more threads would only queue for the database."""
+
+PAYMENTS_CONCURRENCY = 4
+"""Payments wait for the gateway; a process of its own, so that one that hangs holds up no rescue of jobs."""
 
 MAIL_CONCURRENCY = 4
 """E-mail waits for a mail server, and may do so for long; a process of its own, so that nothing else waits with it."""
@@ -104,7 +107,8 @@ def _web(chosen: Settings) -> Service:
 def _workers(chosen: Settings) -> tuple[Service, ...]:
     return (
         _worker(chosen, "generation", "generation.high,generation", chosen.generation_concurrency),
-        _worker(chosen, "support", "payments,maintenance", SUPPORT_CONCURRENCY),
+        _worker(chosen, "support", "maintenance", SUPPORT_CONCURRENCY),
+        _worker(chosen, "payments", "payments", PAYMENTS_CONCURRENCY),
         _worker(chosen, "mail", "email", MAIL_CONCURRENCY),
     )
 

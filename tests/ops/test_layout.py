@@ -32,19 +32,23 @@ def in_containers(_: Path) -> list[set[str]]:
 
 
 @pytest.mark.parametrize("layout", [on_one_machine, in_containers])
-def test_a_mail_server_that_is_slow_or_dead_holds_up_mail_alone(layout: object, tmp_path: Path) -> None:
+def test_a_mail_server_or_a_gateway_that_is_slow_or_dead_holds_up_its_own_alone(layout: object, tmp_path: Path) -> None:
     assert callable(layout)
     workers: list[set[str]] = layout(tmp_path)
     assert {"email"} in workers
+    assert {"payments"} in workers
     assert sorted(queue for worker in workers for queue in worker) == sorted(
         queue.name for queue in celeryconfig.task_queues
     ), "each queue is taken, by one worker"
 
 
-def test_what_beat_has_done_about_mail_is_not_in_its_queue() -> None:
+def test_what_beat_has_done_stands_in_no_line_but_that_of_the_gateway_if_it_asks_it() -> None:
+    """What looks after mail and payments that were left lying must run while those queues stand still."""
+    asks_the_gateway = {"payments.reconcile", "payments.let_time_pass"}
     for name, entry in celeryconfig.beat_schedule.items():
         assert isinstance(entry["options"], dict)
-        assert entry["options"]["queue"] == "maintenance", name
+        wanted = "payments" if entry["task"] in asks_the_gateway else "maintenance"
+        assert entry["options"]["queue"] == wanted, name
 
 
 def test_every_process_is_stopped_in_its_turn(tmp_path: Path) -> None:

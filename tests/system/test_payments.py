@@ -56,7 +56,7 @@ def test_a_pack_and_a_plan_are_bought_renewed_and_paid_back(house: House) -> Non
     assert _payments(user) == [("500 credits", 1999, "succeeded")]
 
     checkout = _begin(user, "/v1/subscription", plan="basic")
-    house.kill("support@")
+    house.kill("payments")
     _press(house, checkout["checkout_url"], "Pay")
     until(lambda: _has(user, 1110))
     portal = _begin(user, "/v1/portal-sessions")["url"]
