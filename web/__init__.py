@@ -46,6 +46,7 @@ from web import (
     wallets,
     webhooks,
 )
+from web.admin import adjustments as admin_adjustments
 from web.admin import audit_log as admin_audit_log
 from web.admin import payments as admin_payments
 from web.admin import users as admin_users
@@ -103,6 +104,7 @@ def create_app() -> FrontDoor:
         top_up,
         webhooks,
         admin_users,
+        admin_adjustments,
         admin_audit_log,
         admin_payments,
         ops,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from web.commands import allowances, audit, catalog, database, margins, packs, plans, users
+from web.commands import allowances, audit, catalog, credits, database, margins, packs, plans, users
 
 __all__ = ["register"]
 
@@ -18,6 +18,7 @@ def register(app: Flask) -> None:
         catalog.group,
         plans.group,
         packs.group,
+        credits.group,
         users.group,
         allowances.group,
         margins.margins,
