@@ -9,6 +9,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from web import example_problems, examples
+
 PROBLEM = "#/components/schemas/Problem"
 MEDIA_TYPE = "application/problem+json"
 
@@ -90,6 +92,7 @@ def complete(document: dict[str, Any]) -> None:
                 for code, answer in operation["responses"].items():
                     if code < "400":
                         answer.setdefault("headers", {}).update(ANSWERED[name])
+            _give_examples(document, method, path)
 
 
 def _complete(operation: dict[str, Any], name: str) -> None:
@@ -109,6 +112,23 @@ def _complete(operation: dict[str, Any], name: str) -> None:
         if PROBLEM in str(answer):
             answers[code] = {**_problem(HTTPStatus(int(code))), "description": answer["description"]}
     operation["responses"] = dict(sorted(answers.items()))
+
+
+def _give_examples(document: dict[str, Any], method: str, path: str) -> None:
+    """Each body that is JSON has an example, and each problem one for every code that it can have here."""
+    operation = document["paths"][path][method]
+    for name, form in operation.get("requestBody", {}).get("content", {}).items():
+        if name == "application/json":
+            form["example"] = examples.of(form["schema"], document)
+    for code, answer in operation["responses"].items():
+        for name, form in answer.get("content", {}).items():
+            if name == MEDIA_TYPE:
+                form["examples"] = example_problems.examples(method, path, int(code), operation)
+            elif name == "application/json":
+                known = examples.ANSWERS.get((method, path, code), {})
+                form["example"] = examples.of(form["schema"], document, **known)
+            elif (method, path) in examples.TEXTS:
+                form["example"] = examples.TEXTS[method, path]
 
 
 def _forget_what_nobody_said(operation: dict[str, Any], answers: dict[str, Any]) -> None:
