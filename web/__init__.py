@@ -37,6 +37,7 @@ from web import (
     referrals,
     requests,
     saved_replies,
+    scraping,
     spends,
     subscription,
     tokens,
@@ -75,6 +76,7 @@ def create_app() -> FrontDoor:
     )
     app.config["SECRET_KEY"] = settings().secret_key.get_secret_value()
     acting.register(app)
+    scraping.register(app)
     problems.register(app)
     requests.register(app)
     headers.register(app)
