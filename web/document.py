@@ -53,6 +53,7 @@ SAID: dict[tuple[str, str], tuple[str, ...]] = {
     ("post", "/v1/payment-intents"): ("Idempotency-Key",),
     ("post", "/v1/subscription"): ("Idempotency-Key",),
     ("post", "/v1/admin/payments/{any_payment_id}/refunds"): ("Idempotency-Key",),
+    ("post", "/v1/admin/users/{user_id}/adjustments"): ("Idempotency-Key",),
 }
 """The calls that know these headers."""
 

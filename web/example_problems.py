@@ -136,6 +136,9 @@ AT: dict[tuple[str, str], dict[int, tuple[str, ...]]] = {
     ("PATCH", "/v1/admin/users/{user_id}"): {
         403: ("own_account", "account_suspended"), 409: ("last_admin", "account_closing"),
     },
+    ("POST", "/v1/admin/users/{user_id}/adjustments"): {
+        403: ("own_account", "account_suspended"), 409: ("account_closing",),
+    },
 }  # fmt: skip
 """The codes of calls that have more to refuse, or something else."""
 

@@ -122,6 +122,7 @@ OBJECTS = {
     "ReferralView": "referral", "SavedReplyView": "saved_reply", "SpendView": "spend",
     "SubscriptionView": "subscription", "TopUpView": "top_up", "UploadView": "upload", "EntryView": "audit_entry",
     "RefundView": "refund", "AccountView": "user", "AccountDetails": "user",
+    "AdjustmentView": "adjustment", "MetricsView": "metrics",
 }  # fmt: skip
 """What a model says that it is."""
 
@@ -185,6 +186,8 @@ MODELS: dict[str, Json] = {
     "HeldPlanView": {"name": "premium", "title": "Premium", "origin": "purchase"},
     "RefundRequest": {"amount": 499},
     "RefundView": {"amount": 499, "status": "done"},
+    "AdjustmentRequest": {"amount": 20, "expires_at": None},
+    "AdjustmentView": {"id": "312", "amount": 20, "expires_at": None},
     "Health": {"status": "ok"},
     "Problem": {"errors": None},
 }  # fmt: skip

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from models import ledger
@@ -68,7 +68,10 @@ def test_credits_are_given_once_for_each_key(client: FlaskClient, admin: Caller)
         "available": 40, "debt": 0, "reason": WHY,
     }  # fmt: skip
     assert moves(ann) == [("grant", "issued", "available", 40, 40)]
-    for other in ({"amount": 41}, {"amount": -40}, {"wallet": "tips"}, {"expires_at": "2090-01-01T00:00:00Z"}):
+    others: list[dict[str, Any]] = [
+        {"amount": 41}, {"amount": -40}, {"wallet": "tips"}, {"expires_at": "2090-01-01T00:00:00Z"},
+    ]  # fmt: skip
+    for other in others:
         assert code_of(adjust(admin, ann, **{"amount": 40, **other})) == (422, "idempotency_key_reused")
     assert adjust(admin, ann, 2, key="k2").json["available"] == 42
     assert adjust(admin, join(client, "bob@example.com"), 3).json["available"] == 3, "keys are each user's own"
@@ -126,8 +129,8 @@ def test_what_is_given_pays_debt_first_and_expires(client: FlaskClient, admin: C
         soon = moment(session, plus=0.5)
     adjust(admin, ann, 5, key="k2", expires_at=soon.isoformat())
     with sessions() as session:
-        session.execute(Lot.__table__.update().where(Lot.expires_at == soon).values(expires_at=now(-1)))
-        session.execute(Wallet.__table__.update().values(due_at=now(-1)))
+        session.execute(update(Lot).where(Lot.expires_at == soon).values(expires_at=now(-1)))
+        session.execute(update(Wallet).values(due_at=now(-1)))
     assert faults(adjust(admin, ann, -16, key="k3")) == (422, ["amount"])
     assert adjust(admin, ann, -15, key="k3").json["available"] == 0
 
@@ -149,7 +152,7 @@ def test_what_makes_no_sense_is_refused_and_moves_nothing(client: FlaskClient, a
         ({"amount": -1, "expires_at": "2090-01-01T00:00:00Z"}, "expires_at"),
         ({"amount": 1, "source": "purchase"}, "source"),
     ):
-        assert faults(adjust(admin, ann, **body)) == (422, [field]), body  # type: ignore[arg-type]
+        assert faults(adjust(admin, ann, **body)) == (422, [field]), body
     path = f"/users/{id_of(ann)}/adjustments"
     body = {"wallet": "credits", "amount": 5, "reason": WHY}
     assert faults(ask(admin, "POST", path, body)) == (422, ["Idempotency-Key"])

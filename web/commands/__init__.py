@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from web.commands import allowances, audit, catalog, credits, database, margins, packs, plans, users
+from web.commands import allowances, audit, catalog, credits, database, margins, metrics, packs, plans, users
 
 __all__ = ["register"]
 
@@ -22,5 +22,6 @@ def register(app: Flask) -> None:
         users.group,
         allowances.group,
         margins.margins,
+        metrics.metrics,
     ):
         app.cli.add_command(command)
