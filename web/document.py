@@ -9,6 +9,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from werkzeug.http import HTTP_STATUS_CODES
+
 from web import example_problems, examples
 
 PROBLEM = "#/components/schemas/Problem"
@@ -53,7 +55,6 @@ SAID: dict[tuple[str, str], tuple[str, ...]] = {
     ("post", "/v1/payment-intents"): ("Idempotency-Key",),
     ("post", "/v1/subscription"): ("Idempotency-Key",),
     ("post", "/v1/admin/payments/{any_payment_id}/refunds"): ("Idempotency-Key",),
-    ("post", "/v1/admin/users/{user_id}/adjustments"): ("Idempotency-Key",),
 }
 """The calls that know these headers."""
 
@@ -111,7 +112,7 @@ def _complete(operation: dict[str, Any], name: str) -> None:
         answers.setdefault(str(status.value), _problem(status))
     for code, answer in answers.items():
         if PROBLEM in str(answer):
-            answers[code] = {**_problem(HTTPStatus(int(code))), "description": answer["description"]}
+            answers[code] = _problem(HTTPStatus(int(code)))
     operation["responses"] = dict(sorted(answers.items()))
 
 
@@ -142,4 +143,5 @@ def _forget_what_nobody_said(operation: dict[str, Any], answers: dict[str, Any])
 
 
 def _problem(status: HTTPStatus) -> dict[str, Any]:
-    return {"description": status.phrase, "content": {MEDIA_TYPE: {"schema": {"$ref": PROBLEM}}}}
+    # Not the phrases of `http`: they differ between versions of Python.
+    return {"description": HTTP_STATUS_CODES[status], "content": {MEDIA_TYPE: {"schema": {"$ref": PROBLEM}}}}
