@@ -29,6 +29,11 @@ HTTP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 WORK_BUCKETS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """Upper bounds in seconds."""
 
+FINAL = frozenset(("completed", "failed", "canceled"))
+"""Endings of attempts that end their job as well."""
+
+UNKNOWN = "none"
+
 HERE = CollectorRegistry()
 """What this process counts. Each of these has labels: such a counter takes its place at its first use and not before,
 when it is settled whether that is in a file."""
@@ -103,6 +108,13 @@ def answered(method: str, route: str, status: int, seconds: float | None) -> Non
     count.inc()
     if seconds is not None:
         time.observe(seconds)
+
+
+def attempt_ended(kind: str, provider: str | None, ending: str) -> None:
+    """Count an attempt, and its job if that ended with it."""
+    ATTEMPTS.labels(provider or UNKNOWN, ending).inc()
+    if ending in FINAL:
+        JOBS.labels(kind, ending).inc()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from models import signs
 from models.database import moment, now
 from models.emails.tables import Email, EmailState
 from models.jobs import Job, Queue, Status
@@ -49,6 +50,9 @@ LABELS = {
     "emails_oldest_seconds": (),
     "provider_circuit_open": ("provider",),
     "payments_recent": ("state",),
+    "sign_age_seconds": ("sign",),
+    "audit_findings": (),
+    "ledger_credits": ("wallet", "account"),
 }
 """What is measured, and the names of its labels."""
 
@@ -66,6 +70,9 @@ HELP = {
     "emails_oldest_seconds": "How long the oldest of them has been due.",
     "provider_circuit_open": "1 while a provider is left alone because it failed again and again.",
     "payments_recent": "Payments begun in the last hour, by what became of them.",
+    "sign_age_seconds": "How long ago a part of the house was last seen to do its work.",
+    "audit_findings": "What the last audit of the books found.",
+    "ledger_credits": "Where all credits were at the last audit.",
 }  # fmt: skip
 
 
@@ -80,6 +87,7 @@ def read(session: Session) -> list[Reading]:
         *_waiting(session, clock, "emails", _due_emails()),
         *_providers(session),
         *_payments(session, clock),
+        *_signs(session),
     ]
 
 
@@ -135,6 +143,17 @@ def _payments(session: Session, clock: datetime) -> Iterator[Reading]:
     found: dict[PaymentState, int] = dict(session.execute(recent).all())
     for state in PaymentState:
         yield Reading("payments_recent", (str(state),), found.get(state, 0))
+
+
+def _signs(session: Session) -> Iterator[Reading]:
+    for sign in signs.read(session):
+        if sign.name.startswith(signs.CREDITS):
+            _, wallet, account = sign.name.split(":")
+            yield Reading("ledger_credits", (wallet, account), sign.value or 0)
+            continue
+        yield Reading("sign_age_seconds", (sign.name,), sign.age)
+        if sign.name == signs.AUDIT:
+            yield Reading("audit_findings", (), sign.value or 0)
 
 
 def first_id_of(time: datetime) -> UUID:

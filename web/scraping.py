@@ -8,8 +8,12 @@ this machine.
 from __future__ import annotations
 
 import hmac
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from time import perf_counter
+from urllib.parse import unquote, urlsplit
 
 from flask import Flask, Response, g, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -83,7 +87,22 @@ class _HowItStands(Collector):
             return
         up.add_metric((), 1)
         yield up
+        yield _disk()
         yield from families.values()
+
+
+def _disk() -> Metric:
+    free = GaugeMetricFamily(
+        "coinop_disk_free_ratio", "How much of the disk that a folder is on is free, from 0 to 1.", labels=("folder",)
+    )
+    folders = {"state": settings().coinop_home}
+    if (files := urlsplit(settings().storage_url)).scheme == "file":
+        folders["outputs"] = Path(unquote(files.path))
+    for name, folder in folders.items():
+        with suppress(OSError):
+            disk = shutil.disk_usage(folder)
+            free.add_metric((name,), disk.free / disk.total)
+    return free
 
 
 def _begin() -> None:

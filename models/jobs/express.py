@@ -77,6 +77,7 @@ def submit(session: Sender, order: Order) -> Snapshot | None:
         message_task_id=message.task_id,
         message_queue=message.queue,
         message_args=list(message.args),
+        message_request_id=message.request_id,
     )
     if row is None:
         return None

@@ -18,7 +18,7 @@ from models.ledger.clawbacks import clawback, restore
 from models.ledger.expiry import expire, forfeit, reset_next, wallets_due
 from models.ledger.moves import Outcome, grant, hold, release, settle, spend
 from models.ledger.removing import remove
-from models.ledger.statistics import Expiring, Overview, Usage, expiring, overviews
+from models.ledger.statistics import Expiring, Overview, Usage, expiring, overviews, totals
 from models.ledger.tables import (
     LASTING,
     MOST_CREDITS,
@@ -73,6 +73,7 @@ __all__ = [
     "restore",
     "settle",
     "spend",
+    "totals",
     "wallet_ids",
     "wallets_due",
     "wallets_to_reset",
