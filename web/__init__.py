@@ -49,6 +49,7 @@ from web import (
 )
 from web.admin import adjustments as admin_adjustments
 from web.admin import audit_log as admin_audit_log
+from web.admin import holdings as admin_holdings
 from web.admin import metrics as admin_metrics
 from web.admin import payments as admin_payments
 from web.admin import users as admin_users
@@ -108,6 +109,7 @@ def create_app() -> FrontDoor:
         webhooks,
         admin_users,
         admin_adjustments,
+        admin_holdings,
         admin_audit_log,
         admin_metrics,
         admin_payments,

@@ -136,6 +136,12 @@ AT: dict[tuple[str, str], dict[int, tuple[str, ...]]] = {
     ("PATCH", "/v1/admin/users/{user_id}"): {
         403: ("own_account", "account_suspended"), 409: ("last_admin", "account_closing"),
     },
+    ("PUT", "/v1/admin/users/{user_id}/plan"): {
+        403: ("own_account", "account_suspended"), 409: ("already_subscribed", "account_closing"),
+    },
+    ("DELETE", "/v1/admin/users/{user_id}/plan"): {
+        403: ("own_account", "account_suspended"), 409: ("already_subscribed", "account_closing"),
+    },
     ("POST", "/v1/admin/users/{user_id}/adjustments"): {
         403: ("own_account", "account_suspended"), 409: ("account_closing",),
     },

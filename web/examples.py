@@ -122,7 +122,7 @@ OBJECTS = {
     "ReferralView": "referral", "SavedReplyView": "saved_reply", "SpendView": "spend",
     "SubscriptionView": "subscription", "TopUpView": "top_up", "UploadView": "upload", "EntryView": "audit_entry",
     "RefundView": "refund", "AccountView": "user", "AccountDetails": "user",
-    "AdjustmentView": "adjustment", "MetricsView": "metrics",
+    "AdjustmentView": "adjustment", "MetricsView": "metrics", "ResetView": "reset",
 }  # fmt: skip
 """What a model says that it is."""
 
