@@ -1,4 +1,4 @@
-"""`make stripe-sync` and `make stripe-doctor`: the Stripe account beside what Coinop needs of it.
+"""`flask stripe sync` and `flask stripe doctor`: the Stripe account beside what Coinop needs of it.
 
 `sync` makes the products and prices of the plans that are sold now; it shows what it would do, and does so with
 `--yes`. What it leaves out is made when the first customer wants it. `doctor` looks at key, webhook and prices, and
@@ -11,7 +11,6 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +24,7 @@ from models.catalog import Catalog
 from models.database import readings
 from models.errors import NotFound
 from models.payments.tables import Customer
+from ops.findings import Finding, Verdict
 from strictness import on_this_machine
 from worker.payments import gateway_for
 from worker.payments.gateway import GatewayError
@@ -47,24 +47,6 @@ class Step:
 
     what: str
     do: Callable[[], object]
-
-
-class Verdict(StrEnum):
-    ok = "ok"
-    warn = "warn"
-    fail = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What the doctor found, and what to do about it."""
-
-    verdict: Verdict
-    what: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.verdict:<5}{self.what}{f'. {self.remedy}' if self.remedy else ''}"
 
 
 def steps(prices: Prices, sold: Sequence[PlanPrice]) -> Iterator[Step]:
@@ -218,7 +200,7 @@ def _catalog() -> Catalog:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m ops.stripe", description="Look after the Stripe account.")
+    parser = argparse.ArgumentParser(prog="flask stripe", description="Look after the Stripe account.")
     commands = parser.add_subparsers(dest="command", required=True)
     syncing = commands.add_parser("sync", help="make the products and prices of the plans that are sold")
     syncing.add_argument("--yes", action="store_true", help="do it; else it is only shown")
