@@ -122,7 +122,7 @@ OBJECTS = {
     "ReferralView": "referral", "SavedReplyView": "saved_reply", "SpendView": "spend",
     "SubscriptionView": "subscription", "TopUpView": "top_up", "UploadView": "upload", "EntryView": "audit_entry",
     "RefundView": "refund", "AccountView": "user", "AccountDetails": "user",
-    "AdjustmentView": "adjustment", "MetricsView": "metrics", "ResetView": "reset",
+    "AdjustmentView": "adjustment", "MetricsView": "metrics",
 }  # fmt: skip
 """What a model says that it is."""
 
@@ -301,9 +301,12 @@ def _text(schema: Json, name: str) -> str:
 def _fits(value: Any, schema: Json) -> bool:
     match schema.get("type"):
         case "object":
-            return isinstance(value, dict)
+            inner = schema.get("additionalProperties")
+            return isinstance(value, dict) and (
+                not isinstance(inner, dict) or all(_fits(each, inner) for each in value.values())
+            )
         case "array":
-            return isinstance(value, list)
+            return isinstance(value, list) and all(_fits(each, schema["items"]) for each in value)
         case "integer":
             return isinstance(value, int) and not isinstance(value, bool)
         case "boolean":
@@ -311,4 +314,4 @@ def _fits(value: Any, schema: Json) -> bool:
         case "string":
             return isinstance(value, str)
         case _:
-            return False
+            return "$ref" in schema and isinstance(value, dict | str)

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import click
 from flask import current_app
+from flask.cli import with_appcontext
 
 from config import ROOT
 from web.collection import collection
@@ -30,6 +31,7 @@ def document() -> dict[str, Any]:
 
 @click.command("openapi")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default=OPENAPI)
+@with_appcontext
 def openapi(file: Path) -> None:
     """Write the OpenAPI document to FILE, or to where it is kept in docs/api."""
     _write(file, document())
@@ -37,6 +39,7 @@ def openapi(file: Path) -> None:
 
 @click.command("postman")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default=POSTMAN)
+@with_appcontext
 def postman(file: Path) -> None:
     """Write the Postman collection, which is made from the OpenAPI document, to FILE or to where it is kept."""
     _write(file, collection(document()))
