@@ -34,12 +34,10 @@ def service_of(hostname: str) -> str:
     return hostname.partition("@")[0]
 
 
-@celeryd_init.connect
 def _count_in_files(sender: Any, **_: Any) -> None:
     counters.record_for(service_of(str(sender)))
 
 
-@worker_ready.connect
 def _show(sender: Any, **_: Any) -> None:
     name = signs.WORKER + service_of(sender.hostname)
     threading.Thread(target=_leave_signs, args=(name,), name="signs", daemon=True).start()
@@ -57,7 +55,6 @@ def _leave_signs(name: str) -> None:
         time.sleep(signs.EVERY_SECONDS)
 
 
-@task_prerun.connect
 def _name_task(task: Any, task_id: str, **_: Any) -> None:
     """Every line of the task says what it is and for which request; a task that beat began is named by its own id."""
     given = (task.request.headers or {}).get(REQUEST_ID)
@@ -68,11 +65,18 @@ def _name_task(task: Any, task_id: str, **_: Any) -> None:
     task.request.began = perf_counter()
 
 
-@task_postrun.connect
 def _count_task(task: Any, state: str | None = None, **_: Any) -> None:
     counters.TASKS.labels(task.name, OUTCOMES.get(state or "", "put_back")).inc()
     counters.TASK_SECONDS.labels(task.name).observe(perf_counter() - getattr(task.request, "began", perf_counter()))
     structlog.contextvars.clear_contextvars()
+
+
+def connect() -> None:
+    """Have Celery tell us when a worker of this process begins, and each of its tasks."""
+    celeryd_init.connect(_count_in_files)
+    worker_ready.connect(_show)
+    task_prerun.connect(_name_task)
+    task_postrun.connect(_count_task)
 
 
 class _Server(ThreadingMixIn, WSGIServer):
