@@ -63,7 +63,7 @@ def submit(session: Sender, order: Order) -> Snapshot | None:
     """Accept an order whose price one lot of a healthy wallet covers; None, and no trace, for any other."""
     if order.price == 0:
         return None
-    message = wake_up(order.id, order.queue)
+    message = wake_up(order.id, order.queue, request_id=outbox.current_request())
     row = _SUBMISSION.one_or_none(
         session,
         **{f"order_{name}": getattr(order, name) for name in STORED_AS_ORDERED},

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+import pytest
 import structlog
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
 import tasks.email
 import tasks.generation
+from config import settings
 from models.database import sessions
 from models.outbox import Outbox, take_due
 from tests.http.conftest import PASSWORD, Caller
@@ -67,6 +69,22 @@ def test_lines_of_a_task_say_for_which_request_it_works(caller: Caller) -> None:
     watching._count_task(task=task, state="SUCCESS")
     assert structlog.contextvars.get_contextvars() == {}
     assert _stored() == {"generation.run": asked}
+
+
+def test_a_job_that_another_one_calls_does_not_go_back_to_that_one_s_request(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAIR_SHARE", "1")
+    settings.cache_clear()
+    first, second = ((caller.submit().json or {})["id"] for _ in range(2))
+    with sessions() as session:
+        session.query(Outbox).delete()
+    watching._name_task(task=_task("generation.run", {"request_id": "of-the-first"}), task_id=first)
+    tasks.generation.run(first)
+    structlog.contextvars.clear_contextvars()
+    with sessions() as session:
+        (called,) = session.scalars(select(Outbox))
+    assert (called.task_id, called.request_id) == (second, None)
 
 
 def test_what_beat_began_is_named_by_its_task() -> None:
