@@ -69,6 +69,16 @@ TOLD: dict[str, tuple[str, Json]] = {
     "too_many_jobs": ("You have 20 unfinished jobs, as many as you may.", {"limit": 20, "retry_after": 1}),
     "not_cancelable": ("This job has already completed.", {"job_status": "completed"}),
     "job_not_finished": ("Cancel this job first, or wait until it has ended.", {"job_status": "running"}),
+    "not_waiting": (
+        "This job is completed. It has ended, and its credits have moved. Give back what was charged, and let its user "
+        "submit it again.",
+        {"job_status": "completed"},
+    ),
+    "not_sendable": (
+        "This e-mail was sent: say `again` to send it a second time.", {"state": "sent"},
+    ),
+    "catalog_changed": ("The catalog has version 8 now: read it again.", {"version": 8}),
+    "not_refundable": ("This job was charged nothing.", {"charged": 0, "given_back": 0}),
     "underway": ("The last change is still under way: wait for it to end.", {}),
     "already_subscribed": ("You pay for a plan already: change it instead (PATCH /v1/subscription).", {}),
     "payment_declined": ("The bank declined the payment; nothing has changed.", {"problem": "card_declined"}),
@@ -85,6 +95,7 @@ ANYWHERE: dict[int, tuple[str, ...]] = {
     404: ("not_found",),
     409: ("underway",),
     410: ("token_not_good",),
+    412: ("catalog_changed",),
     413: ("request_entity_too_large",),
     415: ("unsupported_media_type",),
     422: ("invalid_input",),
@@ -133,6 +144,12 @@ AT: dict[tuple[str, str], dict[int, tuple[str, ...]]] = {
     ("POST", "/v1/subscription"): {409: ("already_subscribed",)},
     ("PATCH", "/v1/subscription"): {402: ("payment_declined",), 409: ("underway",)},
     ("POST", "/v1/webhooks/stripe"): {400: ("bad_signature", "bad_request")},
+    ("POST", "/v1/admin/jobs/{job_id}/retry"): {409: ("not_waiting",)},
+    ("POST", "/v1/admin/emails/{email_id}/replay"): {409: ("not_sendable",)},
+    ("POST", "/v1/admin/jobs/{job_id}/cancel"): {409: ("not_cancelable",)},
+    ("POST", "/v1/admin/jobs/{job_id}/refund"): {
+        403: ("own_account", "account_suspended"), 409: ("not_refundable", "account_closing"),
+    },
     ("PATCH", "/v1/admin/users/{user_id}"): {
         403: ("own_account", "account_suspended"), 409: ("last_admin", "account_closing"),
     },

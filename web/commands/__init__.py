@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from flask import Flask
 
-from web.commands import allowances, audit, catalog, credits, database, margins, metrics, packs, plans, users
+from web.commands import (
+    allowances,
+    audit,
+    catalog,
+    credits,
+    database,
+    documents,
+    emails,
+    events,
+    jobs,
+    margins,
+    metrics,
+    packs,
+    plans,
+    promotions,
+    users,
+)
 
 __all__ = ["register"]
 
@@ -15,11 +31,17 @@ def register(app: Flask) -> None:
         database.migrate,
         database.migrations_check,
         audit.audit,
+        documents.openapi,
+        documents.postman,
         catalog.group,
         plans.group,
         packs.group,
         credits.group,
         users.group,
+        jobs.group,
+        events.group,
+        emails.group,
+        promotions.group,
         allowances.group,
         margins.margins,
         metrics.metrics,
