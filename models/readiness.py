@@ -8,6 +8,7 @@ from functools import cache
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import insert, inspect, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from config import ROOT
@@ -57,10 +58,20 @@ def _migrations() -> tuple[frozenset[str], str]:
     return frozenset(each.revision for each in scripts.walk_revisions()), scripts.get_current_head() or ""
 
 
+def check_form(session: Session) -> None:
+    """Raises `NotReady` when the database lacks what this code asks for."""
+    found = form(session)
+    if found.behind:
+        raise NotReady(f"The database is at migration {found.at or 'none'}; this version needs {found.head}.")
+
+
 def check_outbox() -> None:
-    """Write a message and take it back: on a full disk, or a server that only reads, that fails. Raises SQLAlchemy's
-    errors."""
-    with sessions() as session:
-        row = {"id": new_id(), "task": "none", "task_id": "none", "queue": "none", "args": []}
-        session.execute(insert(Outbox).values(due_at=now(), **row))
-        session.rollback()
+    """Write a message and take it back. Raises `NotReady` when the database takes none: its disk is full, or it is one
+    that only reads."""
+    row = {"id": new_id(), "task": "none", "task_id": "none", "queue": "none", "args": []}
+    try:
+        with sessions() as session, session.begin_nested() as saved:
+            session.execute(insert(Outbox).values(due_at=now(), **row))
+            saved.rollback()
+    except DBAPIError as error:
+        raise NotReady("The database takes nothing that is written.") from error

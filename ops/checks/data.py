@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.engine import make_url
 
 from config import Settings
-from models import catalog, gauges, readiness
+from models import catalog, gauges, readiness, signs
 from models.database import moment, readings
 from models.errors import NotFound
 from models.payments.inbox import EventState, GatewayEvent
@@ -20,6 +20,8 @@ from ops.findings import Finding, fail, ok, warn
 OLDEST_POSTGRESQL = 14
 
 MOST_SKEW_SECONDS = 2.0
+
+OLDEST_AUDIT_SECONDS = 3 * 3600.0
 
 MIGRATE = "Run: flask --app wsgi migrate"
 
@@ -112,3 +114,18 @@ def unfinished(_: Settings) -> Iterator[Finding]:
     if events:
         before.append(warn(f"{events} events of the gateway were given up", "See docs/runbook.md#events"))
     yield from before or [ok("nothing waits for too long")]
+
+
+def books(_: Settings) -> Iterator[Finding]:
+    """What the last audit came to; a new one reads every transfer there is, and takes its time."""
+    with readings() as session:
+        last = next((each for each in signs.read(session) if each.name == signs.AUDIT), None)
+    if last is None:
+        yield warn("the books were never audited", "Beat does so every hour; now: flask --app wsgi audit")
+    elif last.value:
+        yield fail(f"the last audit found {last.value} things that do not fit", "See docs/runbook.md#the-books")
+    elif last.age > OLDEST_AUDIT_SECONDS:
+        what = f"the books were not audited for {last.age / 3600:.0f} hours"
+        yield warn(what, "Is beat alive? Now: flask --app wsgi audit")
+    else:
+        yield ok(f"the last audit, {last.age / 60:.0f} minutes ago, found nothing")

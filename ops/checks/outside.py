@@ -11,7 +11,8 @@ from config import ModerationMode, PaymentsMode, Settings
 from config.basis import told
 from ops.findings import Finding, fail, ok, warn
 from worker.backends import offers
-from worker.mail import MailError, sender_of
+from worker.mail import MailError
+from worker.mail.compose import sender_of
 from worker.mail.smtp import Smtp
 
 PATIENCE_SECONDS = 4.0

@@ -10,9 +10,13 @@ from kombu import Connection
 from kombu.exceptions import KombuError
 
 from config import Settings
+from models import signs
+from models.database import readings
 from ops.findings import Finding, fail, ok, warn
 
 PATIENCE_SECONDS = 2.0
+
+LATE_SECONDS = 4 * signs.EVERY_SECONDS
 
 
 def broker(chosen: Settings) -> Iterator[Finding]:
@@ -57,7 +61,7 @@ def _keeping(where: str, said: dict[str, object]) -> Iterator[Finding]:
 
 def _amqp(url: str, where: str) -> Finding:
     try:
-        with Connection(url, connect_timeout=PATIENCE_SECONDS) as connection:
+        with Connection(url, connect_timeout=PATIENCE_SECONDS) as connection:  # type: ignore[no-untyped-call]
             connection.connect()
     except (KombuError, OSError) as error:
         return fail(f"{where} does not answer ({type(error).__name__})", "Start it, or see REDIS_URL")
@@ -84,3 +88,15 @@ def workers(_: Settings) -> Iterator[Finding]:
             yield ok(f"{queue.name} is taken by {', '.join(names)}")
         else:
             yield fail(f"no worker takes {queue.name}", "Start one: docs/runbook.md#workers")
+
+
+def beat(_: Settings) -> Iterator[Finding]:
+    """A sign is left by the worker that did what beat asked for: it shows beat, the broker and that worker."""
+    with readings() as session:
+        age = next((each.age for each in signs.read(session) if each.name == signs.BEAT), None)
+    if age is None:
+        yield fail("nothing that beat asks for was ever done", "Start beat: docs/runbook.md#beat")
+    elif age > LATE_SECONDS:
+        yield fail(f"nothing that beat asks for was done for {age:.0f} s", "See docs/runbook.md#beat")
+    else:
+        yield ok(f"beat had something done {age:.0f} s ago")
