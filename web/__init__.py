@@ -49,10 +49,10 @@ from web import (
 )
 from web.admin import adjustments as admin_adjustments
 from web.admin import audit_log as admin_audit_log
-from web.admin import holdings as admin_holdings
 from web.admin import catalog as admin_catalog
 from web.admin import emails as admin_emails
 from web.admin import events as admin_events
+from web.admin import holdings as admin_holdings
 from web.admin import jobs as admin_jobs
 from web.admin import metrics as admin_metrics
 from web.admin import payments as admin_payments

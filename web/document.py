@@ -55,8 +55,13 @@ SAID: dict[tuple[str, str], tuple[str, ...]] = {
     ("post", "/v1/payment-intents"): ("Idempotency-Key",),
     ("post", "/v1/subscription"): ("Idempotency-Key",),
     ("post", "/v1/admin/payments/{any_payment_id}/refunds"): ("Idempotency-Key",),
+    ("post", "/v1/admin/users/{user_id}/adjustments"): ("Idempotency-Key",),
+    ("put", "/v1/admin/users/{user_id}/plan"): ("Idempotency-Key",),
 }
 """The calls that know these headers."""
+
+REQUIRED = {("post", "/v1/admin/users/{user_id}/adjustments")}
+"""Those that do nothing without."""
 
 ANSWERED: dict[str, dict[str, dict[str, Any]]] = {
     "Idempotency-Key": {
@@ -89,7 +94,7 @@ def complete(document: dict[str, Any]) -> None:
             for code, forms in ALSO.get((method, path), {}).items():
                 operation["responses"][code]["content"].update(forms)
             for name in SAID.get((method, path), ()):
-                parameter = {"name": name, "in": "header", "required": False, **HEADERS[name]}
+                parameter = {"name": name, "in": "header", "required": (method, path) in REQUIRED, **HEADERS[name]}
                 operation.setdefault("parameters", []).append(parameter)
                 for code, answer in operation["responses"].items():
                     if code < "400":

@@ -210,8 +210,8 @@ def test_allowances_that_are_due_are_granted_at_once_and_once(clock: Clock, clie
     assert [till.moves(id_of(each)) for each in people] == [[today, *tomorrow]] * 3
     target = f"user:{id_of(people[0])}"
     assert [(each["actor"], each["verb"], each["target"], each["before"], each["after"]) for each in entries()] == [
-        ("admin", "allowances.reset", target, {"credits": 0}, {"credits": 50}),
-        ("admin", "allowances.reset", target, {"credits": 50}, {"credits": 50}),
+        ("admin", "allowances.reset", target, {"credits": 0, "tips": 0}, {"credits": 50, "tips": 0}),
+        ("admin", "allowances.reset", target, {"credits": 50, "tips": 0}, {"credits": 50, "tips": 0}),
         ("admin_key", "allowances.reset", "allowances", None, {"seen": 3, "done": True}),
         ("admin_key", "allowances.reset", "allowances", None, {"seen": 0, "done": True}),
     ]
