@@ -150,6 +150,7 @@ def test_strangers_are_answered_as_the_document_says(app: Any, sqlite: str) -> N
     assert asked > len(operations(app.test_client())), "nothing was tried"
 
 
+@pytest.mark.timeout(240)
 def test_every_success_is_as_the_document_says(app: Any, client: FlaskClient) -> None:
     """Random ids name nothing; these name what is there."""
     schema = _schema(app)
