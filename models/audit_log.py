@@ -84,6 +84,11 @@ def decided_before(session: Session, *, verb: str, target: str, key: str) -> Aud
     )
 
 
+def newest(session: Session, *, target: str) -> AuditEntry | None:
+    """The last entry about `target`, if there is one."""
+    return session.scalar(select(AuditEntry).where(AuditEntry.target == target).order_by(AuditEntry.id.desc()).limit(1))
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which entries are asked for; None is all."""

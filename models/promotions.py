@@ -92,7 +92,7 @@ def redeemed(
 def uses(session: Session, codes: Collection[str]) -> dict[str, int]:
     """How many users have redeemed each of these codes. Locks nothing."""
     counted = session.execute(select(PromotionUse.code, PromotionUse.redeemed).where(PromotionUse.code.in_(codes)))
-    found = dict(row.tuple() for row in counted)
+    found = {row.code: row.redeemed for row in counted}
     return {code: found.get(code, 0) for code in codes}
 
 

@@ -22,6 +22,8 @@ from models.catalog.presets import checked
 from models.catalog.versions import CatalogVersion, current, load
 from models.errors import CatalogChanged, Fault, InvalidInput, NotFound
 
+CHANGE, LOAD = "catalog.change", "catalog.load"
+TARGET = "catalog"
 MOST_LINES = 200
 """Lines of a difference that the audit log keeps; the versions themselves have all of it."""
 
@@ -53,11 +55,13 @@ def store(
     reason: str | None,
     expected: int | None = None,
     dry_run: bool = False,
+    verb: str = CHANGE,
 ) -> Edited:
     """Make what `edit` makes of the current catalog the one that is sold; nothing is stored if it is a `dry_run`.
 
-    `expected` is the version that the editor has read. Locks the newest version, behind which others wait with their
-    edits. Raises `CatalogChanged` when `expected` is not the newest any more, and what `edit` raises.
+    `expected` is the version that the editor has read; `verb` is what the audit log calls it. Locks the newest version,
+    behind which others wait with their edits. Raises `CatalogChanged` when `expected` is not the newest any more, and
+    what `edit` raises.
     """
     version = newest(session, lock=not dry_run)
     if expected is not None and expected != version:
@@ -73,7 +77,7 @@ def store(
     lines = [str(change) for change in found]
     rest = [f"and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
     audit_log.record(
-        session, by=by, verb="catalog.change", target="catalog", before={"version": version},
+        session, by=by, verb=verb, target=TARGET, before={"version": version},
         after={"version": made, "changes": [*lines[:MOST_LINES], *rest]}, reason=reason,
     )  # fmt: skip
     return Edited(made, found, changed=True)
@@ -123,6 +127,12 @@ def removing(code: str) -> Callable[[Catalog | None], Catalog]:
         return checked(told)
 
     return edit
+
+
+def edited_by_hand(session: Session) -> bool:
+    """Whether what is sold was decided here, and is in no preset that anybody has loaded since."""
+    last = audit_log.newest(session, target=TARGET)
+    return last is not None and last.verb == CHANGE and (last.after or {}).get("version") == newest(session)
 
 
 def newest(session: Session, *, lock: bool = False) -> int:

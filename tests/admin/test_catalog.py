@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from flask import Flask
@@ -12,6 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
+from config import settings
 from models.catalog import CatalogVersion
 from models.database import sessions
 from tests.accounts.people import code_of, join
@@ -170,6 +172,33 @@ def test_a_promotion_is_put_counted_and_taken_away(client: FlaskClient, admin: C
     assert [each["verb"] for each in entries()] == ["catalog.change"] * 3
     assert [len(each["after"]["changes"]) > 0 for each in entries()] == [True] * 3
     assert any("promotions.SPRING.ends_at" in line for line in entries()[1]["after"]["changes"])
+
+
+def test_an_upgrade_does_not_undo_an_edit(app: Flask, admin: Caller, tmp_path: Path) -> None:
+    def flask(*arguments: str) -> str:
+        ended = app.test_cli_runner().invoke(args=[*arguments])
+        assert ended.exit_code == 0, ended.output
+        return str(ended.output)
+
+    preset = tmp_path / "shop.toml"
+    flask("catalog", "export", "--output", str(preset))
+    before = read(admin)
+    with mock.patch("web.commands.database.settings", return_value=settings().model_copy(update={"preset": preset})):
+        assert "unchanged" in flask("migrate")
+        put(admin, priced(before["document"], 7), before["version"])
+        edited = read(admin)
+        said = flask("migrate")
+        assert f"Version {edited['version']} of the catalog was edited" in said
+        assert read(admin) == edited
+        flask("catalog", "load", str(preset))
+        loaded = read(admin)
+        assert loaded["document"] == before["document"]
+        preset.write_text(preset.read_text().replace("amount = 5", "amount = 6"))
+        flask("migrate")
+        assert read(admin)["document"] == priced(before["document"], 6), "what was loaded gives way to what is newer"
+    assert [(each["actor"], each["verb"]) for each in entries()] == [
+        ("admin", "catalog.change"), ("command", "catalog.load"), ("command", "catalog.load"),
+    ]  # fmt: skip
 
 
 def test_a_bad_promotion_is_refused_by_path(admin: Caller) -> None:

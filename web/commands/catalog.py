@@ -83,11 +83,23 @@ def restore(version: int, reason: str, dry_run: bool) -> None:
     click.echo(f"Version {made.version} is sold.")
 
 
+def load_unless_edited(preset: Path) -> None:
+    """`load_preset`, unless what is sold now was edited since a preset was loaded: no upgrade undoes an edit."""
+    with readings() as session:
+        kept = editing.newest(session) if editing.edited_by_hand(session) else None
+    if kept is None:
+        load_preset(preset)
+    else:
+        click.echo(
+            f"Version {kept} of the catalog was edited, so {preset} is not loaded: `flask catalog load` does that."
+        )
+
+
 def load_preset(preset: Path) -> None:
     """Read a preset and make it what is sold; a bad file ends the command and changes nothing."""
     read, before = _read(preset), _current()
     with sessions() as session:
-        made = editing.store(session, by=By(Actor.command), edit=editing.to(read), reason=None)
+        made = editing.store(session, by=By(Actor.command), edit=editing.to(read), reason=None, verb=editing.LOAD)
     if made.changed and before is not None:
         _tell(made.changes)
     click.echo(f"The catalog {read.name} is {'loaded' if made.changed else 'unchanged'}: {_contents(read)}.")
