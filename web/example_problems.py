@@ -83,6 +83,7 @@ TOLD: dict[str, tuple[str, Json]] = {
     "already_subscribed": ("You pay for a plan already: change it instead (PATCH /v1/subscription).", {}),
     "payment_declined": ("The bank declined the payment; nothing has changed.", {"problem": "card_declined"}),
     "gateway_refused": ("The change was not made. Nothing has changed.", {"problem": "unavailable"}),
+    "not_ready": ("The database is at migration 0009; this version needs 0010.", {}),
     "bad_signature": ("The signature is missing, wrong or too old.", {}),
 }  # fmt: skip
 """What each says to people, and its further members. A code that is not here says what its class does."""
@@ -118,6 +119,7 @@ AT: dict[tuple[str, str], dict[int, tuple[str, ...]]] = {
     },
     ("POST", "/v1/jobs/estimate"): {403: ("feature_required", "account_suspended"), 409: ("action_unavailable",)},
     ("POST", "/v1/jobs/{job_id}/cancel"): {409: ("not_cancelable",)},
+    ("GET", "/readyz"): {503: ("not_ready", "database_unavailable")},
     ("DELETE", "/v1/jobs/{job_id}/outputs"): {409: ("job_not_finished",)},
     ("GET", "/v1/jobs/{job_id}/outputs/{index}"): {
         410: ("output_gone",), 503: ("storage_unavailable", "database_unavailable"),
@@ -153,14 +155,14 @@ AT: dict[tuple[str, str], dict[int, tuple[str, ...]]] = {
     ("PATCH", "/v1/admin/users/{user_id}"): {
         403: ("own_account", "account_suspended"), 409: ("last_admin", "account_closing"),
     },
+    ("POST", "/v1/admin/users/{user_id}/adjustments"): {
+        403: ("own_account", "account_suspended"), 409: ("account_closing",),
+    },
     ("PUT", "/v1/admin/users/{user_id}/plan"): {
         403: ("own_account", "account_suspended"), 409: ("already_subscribed", "account_closing"),
     },
     ("DELETE", "/v1/admin/users/{user_id}/plan"): {
         403: ("own_account", "account_suspended"), 409: ("already_subscribed", "account_closing"),
-    },
-    ("POST", "/v1/admin/users/{user_id}/adjustments"): {
-        403: ("own_account", "account_suspended"), 409: ("account_closing",),
     },
 }  # fmt: skip
 """The codes of calls that have more to refuse, or something else."""

@@ -28,8 +28,10 @@ def healthz() -> dict[str, Any]:
 
 @api.get("/readyz", responses={200: Health, 404: Problem, 503: Problem})
 def readyz() -> dict[str, Any]:
-    """Jobs can be accepted: the database answers, takes what is written, has the form that this version needs, and a
-    catalog is loaded. The broker is not needed for that."""
+    """Jobs can be accepted.
+
+    The database answers, takes what is written and has the form that this version needs, and a catalog is loaded. The
+    broker is not needed for that."""
     for_everyone()
     with readings() as session:
         readiness.check_form(session)
