@@ -7,13 +7,15 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from config import ModerationMode, PaymentsMode, Settings
+from config import ModerationMode, Settings
 from config.basis import told
 from ops.findings import Finding, fail, ok, warn
+from ops.stripe import examine
 from worker.backends import offers
 from worker.mail import MailError
 from worker.mail.compose import sender_of
 from worker.mail.smtp import Smtp
+from worker.payments import gateway_for
 
 PATIENCE_SECONDS = 4.0
 
@@ -91,10 +93,8 @@ def _ask(name: str, url: str, key: str, setting: str) -> httpx2.Response | Findi
 
 
 def payments(chosen: Settings) -> Iterator[Finding]:
-    if chosen.payments_mode is PaymentsMode.mock:
+    if gateway_for(chosen).name != "stripe":
         what = "the mock gateway takes the payments"
-        yield ok(what) if chosen.in_development else warn(what, "Set PAYMENTS_MODE=stripe to take money")
+        yield ok(what) if chosen.in_development else warn(what, "See docs/payments.md for how to go on sale")
         return
-    from ops.stripe import examine  # its library takes half a second to load: only for those who use it
-
     yield from examine(chosen)
