@@ -1,4 +1,4 @@
-"""`make stripe-sync` and `make stripe-doctor`: the Stripe account beside what Coinop needs of it.
+"""`flask stripe sync` and `flask stripe doctor`: the Stripe account beside what Coinop needs of it.
 
 `sync` makes the products and prices of the plans that are sold now; it shows what it would do, and does so with
 `--yes`. What it leaves out is made when the first customer wants it. `doctor` looks at key, webhook and prices, and
@@ -218,7 +218,7 @@ def _catalog() -> Catalog:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m ops.stripe", description="Look after the Stripe account.")
+    parser = argparse.ArgumentParser(prog="flask stripe", description="Look after the Stripe account.")
     commands = parser.add_subparsers(dest="command", required=True)
     syncing = commands.add_parser("sync", help="make the products and prices of the plans that are sold")
     syncing.add_argument("--yes", action="store_true", help="do it; else it is only shown")

@@ -92,7 +92,7 @@ PAYMENTS = [
     ),
     Mutant(
         "a second subscription is undone", BILLING,
-        "if not over and going_on(session, user_id=user_id) is not None:", "if False:", OF_PLANS,
+        "going_on(session, user_id=user_id) is not None or not users", "not users", OF_PLANS,
     ),
     Mutant(
         "a downgrade waits", BILLING,

@@ -67,7 +67,7 @@ KEPT = [
         "uploads have a space", UPLOADS, "    if used + max(size, SMALLEST_FILE) > space:\n", "    if False:\n",
         OF_LIMITS,
     ),
-    Mutant("…also for many that come at once", UPLOADS, "    users.lock(session, user_id)\n", "", OF_RACES),
+    Mutant("…also for many that come at once", UPLOADS, "    users.lock_open(session, user_id)\n", "", OF_RACES),
     Mutant(
         "tiny uploads count as a file", UPLOADS,
         "case((Upload.size < SMALLEST_FILE, SMALLEST_FILE), else_=Upload.size)",
@@ -78,8 +78,9 @@ KEPT = [
         "Upload.sha256 == sha256, Upload.expires_at > now()", "Upload.sha256 == sha256", OF_UPLOADS,
     ),
     Mutant(
-        "a closing account brings nothing", UPLOADS,
-        "    if users.get(session, user_id).closing_at is not None:\n", "    if False:\n", OF_UPLOADS,
+        "a closing account brings nothing", "models/users.py",
+        "User.closing_at.is_(None)).with_for_update(key_share=True)\n    return",
+        "User.id == user_id).with_for_update(key_share=True)\n    return", OF_UPLOADS,
     ),
     Mutant(
         "what an unfinished job names stays", TASKS, "if upload.id not in needed]", "]", OF_JOBS,

@@ -1,4 +1,4 @@
-"""`make stripe-sync` and `make stripe-doctor`, against a Stripe of our own."""
+"""`flask stripe sync` and `flask stripe doctor`, against a Stripe of our own."""
 
 from __future__ import annotations
 
@@ -49,6 +49,17 @@ def run(chosen: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         return code, [line for line in f"{told.out}{told.err}".splitlines() if "stripe_said_no" not in line]
 
     return one
+
+
+def test_they_are_commands_of_the_app(chosen: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from wsgi import app
+
+    monkeypatch.setattr(command, "settings", lambda: chosen)
+    told = app.test_cli_runner().invoke(args=["stripe", "sync", "--yes"])
+    assert (told.exit_code, told.output.splitlines()[-1]) == (0, "Done.")
+    told = app.test_cli_runner().invoke(args=["stripe", "sink"])
+    assert told.exit_code == 2
+    assert "usage: flask stripe" in told.output
 
 
 def test_what_is_missing_is_shown_and_only_then_made(run: Run, stub: Stub) -> None:
