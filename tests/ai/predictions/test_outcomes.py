@@ -13,7 +13,7 @@ from tests.ai.predictions.double import CLIP, KEY, Double
 from tests.unit.fake_call import FakeCall
 from worker.ai.predictions import PredictionsProvider
 from worker.ai.predictions.service import Service
-from worker.ai.provider import Canceled, Lost, Refused, Unavailable
+from worker.ai.provider import Canceled, Lost, Refused, Unavailable, Unfinished
 
 WORDS = "a red fox runs"
 
@@ -91,9 +91,9 @@ def test_a_service_that_does_not_answer(double: Double, provider: PredictionsPro
         ("The input or output was flagged as sensitive. (E005)", Refused, "content_filtered"),
         ("Your request was blocked by our content policy.", Refused, "content_filtered"),
         ("output did not pass the safety filter", Refused, "content_filtered"),
-        ("CUDA out of memory", Unavailable, "provider_error"),
-        ("no such file: model.safetensors (names are case-sensitive)", Unavailable, "provider_error"),
-        (None, Unavailable, "provider_error"),
+        ("CUDA out of memory", Unfinished, "provider_error"),
+        ("no such file: model.safetensors (names are case-sensitive)", Unfinished, "provider_error"),
+        (None, Unfinished, "provider_error"),
     ],
 )
 def test_a_prediction_that_fails(
@@ -113,7 +113,7 @@ def test_a_prediction_that_somebody_stops_at_the_service(
 ) -> None:
     double.plan("", polls=[status])
     error = failure(provider, film())
-    assert (type(error), error.code) == (Unavailable, "provider_error")
+    assert (type(error), error.code) == (Unfinished, "provider_error")
 
 
 def test_a_state_that_we_do_not_know_is_waited_out(double: Double, provider: PredictionsProvider) -> None:
@@ -143,7 +143,7 @@ def test_nobody_waits_longer_than_there_is_time(double: Double, provider: Predic
     double.plan("", polls=[429], headers={"Retry-After": "300"})
     call = film()
     error = failure(provider, call)
-    assert (type(error), error.code, error.retry_after) == (Unavailable, "provider_timeout", 300)
+    assert (type(error), error.code, error.retry_after) == (Unfinished, "provider_timeout", 300)
     error = failure(provider, film(request_id=call.begun[0]))
     assert (type(error), error.code, error.retry_after) == (Unavailable, "provider_rate_limited", 300)
     assert (double.predictions["p1"].asked, len(double.creates)) == (1, 1)
@@ -157,7 +157,7 @@ def test_a_key_that_stops_working_on_the_way_ends_the_job(double: Double, provid
 def test_a_prediction_that_is_lost_on_the_way(double: Double, provider: PredictionsProvider) -> None:
     double.plan("", polls=["processing", 404])
     error = failure(provider, film())
-    assert (type(error), error.code) == (Unavailable, "provider_error")
+    assert (type(error), error.code) == (Unfinished, "provider_error")
 
 
 @pytest.mark.parametrize(("attempt", "stopped"), [(1, []), (ATTEMPTS, ["p1"])])
@@ -166,7 +166,7 @@ def test_when_time_is_over_only_the_last_attempt_stops_the_prediction(
 ) -> None:
     double.plan("", polls=["processing"])
     error = failure(provider, film(timeout=0.3, attempt=attempt))
-    assert (type(error), error.code) == (Unavailable, "provider_timeout")
+    assert (type(error), error.code) == (Unfinished, "provider_timeout")
     assert double.cancels == stopped
     assert error.usage == (None if stopped else {}), "the attempt that takes it counts it"
 

@@ -10,7 +10,7 @@ from tests.ai.predictions.asking import failure, file, film
 from tests.ai.predictions.double import CLIP, Double, Plan
 from tests.unit.fake_call import JOB
 from worker.ai.predictions import PredictionsProvider
-from worker.ai.provider import Refused, Unavailable
+from worker.ai.provider import Refused, Unavailable, Unfinished
 
 
 def stopped(double: Double, provider: PredictionsProvider, **about: Any) -> Plan:
@@ -70,7 +70,7 @@ def test_what_a_filter_refused_is_not_ordered_again(double: Double, provider: Pr
 def test_what_fails_under_our_eyes_is_left_to_the_next_attempt(double: Double, provider: PredictionsProvider) -> None:
     stopped(double, provider, polls=["processing", "processing", "failed"])
     error = failure(provider, film(attempt=2, request_id="predictions:p1"))
-    assert (type(error), error.code, len(double.creates)) == (Unavailable, "provider_error", 1)
+    assert (type(error), error.code, len(double.creates)) == (Unfinished, "provider_error", 1)
 
 
 def test_a_service_that_is_down_is_asked_another_time(double: Double, provider: PredictionsProvider) -> None:

@@ -20,7 +20,17 @@ from config.basis import told as plain
 from worker.ai.predictions.inputs import NAMES, told
 from worker.ai.predictions.outputs import FAMILY, Gone, take
 from worker.ai.predictions.service import Prediction, Service, as_data_url
-from worker.ai.provider import Artefact, Call, Canceled, Generation, Lost, ProviderError, Refused, Unavailable
+from worker.ai.provider import (
+    Artefact,
+    Call,
+    Canceled,
+    Generation,
+    Lost,
+    ProviderError,
+    Refused,
+    Unavailable,
+    Unfinished,
+)
 from worker.fetching import Deadline
 
 log = structlog.get_logger(__name__)
@@ -108,7 +118,7 @@ class PredictionsProvider:
             while not prediction.over:
                 found = self._next(call, prediction.id, max(wait, prediction.retry_after or 0), deadline)
                 if found is None:
-                    raise Unavailable("provider_error", "The provider has lost the work.")
+                    raise Unfinished("provider_error", "The provider has lost the work.")
                 prediction, wait = found, min(wait * GROWTH, LONGEST_WAIT_SECONDS)
         except Lost:
             raise
@@ -149,10 +159,10 @@ class PredictionsProvider:
                 words = "The provider's content filter refused this request."
                 raise Refused("content_filtered", words, usage=_worked(prediction) or None)
             words = "The provider could not do the work."
-            raise Unavailable("provider_error", words, usage=_worked(prediction) or None)
+            raise Unfinished("provider_error", words, usage=_worked(prediction) or None)
         if prediction.status != "succeeded":
             words = "The work was stopped at the provider."
-            raise Unavailable("provider_error", words, usage=_worked(prediction) or None)
+            raise Unfinished("provider_error", words, usage=_worked(prediction) or None)
         try:
             files = take(self._service, call.kind, prediction.output, most_bytes=self._output_bytes, within=deadline)
         except (Gone, Refused) as error:
@@ -190,7 +200,7 @@ def _pause(call: Call, seconds: float, deadline: Deadline) -> None:
     call.pause(seconds if in_time else 0)
     if not in_time:
         later = seconds if seconds > LONGEST_WAIT_SECONDS else None
-        raise Unavailable("provider_timeout", "The provider did not finish in time.", retry_after=later)
+        raise Unfinished("provider_timeout", "The provider did not finish in time.", retry_after=later)
 
 
 def _usage(call: Call, prediction: Prediction, files: tuple[Artefact, ...] = ()) -> dict[str, int]:
