@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from threading import Thread
+from time import sleep
 from typing import Any
 
 import pytest
@@ -71,8 +75,8 @@ def test_a_time_that_nobody_can_read_is_none(double: Double, provider: Predictio
     assert failure(provider, film()).retry_after is None
 
 
-def test_a_service_that_is_not_there(provider: PredictionsProvider) -> None:
-    nobody = Service("http://127.0.0.1:1/v1", KEY, output_bytes=1024, connections=1)
+def test_a_service_that_is_not_there() -> None:
+    nobody = Service("http://127.0.0.1:1/v1", KEY, output_bytes=1024)
     lonely = PredictionsProvider(nobody, output_bytes=1024, attempts=3, attempt_seconds=1)
     error = failure(lonely, film())
     assert (type(error), error.code) == (Unavailable, "provider_unreachable")
@@ -218,3 +222,22 @@ def test_an_id_that_is_no_part_of_an_address_is_not_taken(
     call = film()
     error = failure(provider, call)
     assert (error.code, call.begun) == ("provider_error", [])
+
+
+def test_a_service_that_never_ends_its_answer_outlives_nobody() -> None:
+    class Drip(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(b"HTTP/1.1 201 Created\r\n")
+            with suppress(OSError):
+                while True:
+                    self.request.sendall(b"X-More: to come\r\n")
+                    sleep(0.05)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Drip) as server:
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        endless = Service(f"http://127.0.0.1:{server.server_address[1]}/v1", KEY, output_bytes=1024)
+        asking = PredictionsProvider(endless, output_bytes=1024, attempts=3, attempt_seconds=1)
+        error = failure(asking, film(timeout=0.3))
+        server.shutdown()
+    assert (type(error), error.code) == (Unavailable, "provider_timeout")

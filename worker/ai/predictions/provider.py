@@ -69,7 +69,6 @@ class PredictionsProvider:
             settings.predictions_url,
             plain(settings.predictions_api_key),
             output_bytes=settings.predictions_output_bytes,
-            connections=settings.generation_concurrency,
         )
         return cls(
             service,
