@@ -14,7 +14,7 @@ from models.jobs.attempts import of_job as attempts_of
 from models.jobs.cancellation import cancel_waiting, request_cancel
 from models.jobs.endings import ENDED
 from models.jobs.erasure import erase, to_erase
-from models.jobs.line import call_next, call_waiting
+from models.jobs.line import call_next, call_waiting, in_line
 from models.jobs.orders import LONGEST_WAIT_SECONDS, Order, order
 from models.jobs.rescue import PAGE, expire_waiting, rescue_silent, waiting, wake_again
 from models.jobs.runs import (
@@ -70,6 +70,7 @@ __all__ = [
     "extend",
     "fail",
     "get",
+    "in_line",
     "note_taken_over",
     "order",
     "page",
