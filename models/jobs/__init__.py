@@ -5,8 +5,9 @@
 
 `orders.py` checks and prices a request, `submission.py` accepts it, `line.py` calls it when its turn has come,
 `runs.py` claims, keeps and finishes it, `cancellation.py` stops it, `rescue.py` catches what fell, `snapshots.py` shows
-it, `needs.py` says what it must still find, `attempts.py` what each run of it took, `erasure.py` forgets what it was
-about, `endings.py` notes who can be told. `express.py` is the fast way through submission and completion on PostgreSQL.
+it, `needs.py` says what it must still find, `attempts.py` what each run of it took, `outputs.py` which of its files
+are kept, `erasure.py` forgets what it was about, `endings.py` notes who can be told. `express.py` is the fast way
+through submission and completion on PostgreSQL.
 """
 
 from models.jobs.attempts import Attempt, Effort, Ending, note_taken_over
