@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import struct
 import subprocess
 import sys
@@ -241,9 +242,11 @@ def test_work_already_begun_is_resumed(kind: Kind) -> None:
 # Which provider does a job
 
 
+KEYS = secrets.token_urlsafe(48), secrets.token_urlsafe(48)
+
+
 def settings(**values: Any) -> Settings:
-    secret = SecretStr("s" * 48)
-    return Settings(secret_key=secret, jwt_secret_key=secret, **values)
+    return Settings(secret_key=SecretStr(KEYS[0]), jwt_secret_key=SecretStr(KEYS[1]), **values)
 
 
 @pytest.mark.parametrize("kind", list(Kind))
