@@ -92,7 +92,7 @@ def test_a_worker_that_dies_in_any_moment_costs_no_second_prediction(house: Hous
     for owner, job in zip((user, user, other), jobs, strict=True):
         ended = owner.ended(job)
         assert (ended["status"], ended["attempt"], _cost(ended)) == ("completed", 2, (40, 40, 0))
-        assert ended["usage"] == {"seconds": 5, "predict_seconds": 2}
+        assert ended["usage"] == {"seconds": 1, "predict_seconds": 2}
         assert owner.http.get(ended["outputs"][0]["url"]).content == CLIP
         assert _transfers(house, job) == [("hold", 40), ("settle", 40)]
     assert [len(double.begun(words)) for words in ("is asked for", "begins", "comes")] == [1, 1, 1]

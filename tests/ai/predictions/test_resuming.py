@@ -31,7 +31,7 @@ def test_what_was_begun_is_waited_for_and_not_ordered_again(
     stopped(double, provider, polls=[*polls])
     call = film(attempt=2, request_id="predictions:p1")
     made = provider.generate(call)
-    assert (file(made).data, made.request_id, made.usage["seconds"]) == (CLIP, "predictions:p1", 3)
+    assert (file(made).data, made.request_id, made.usage["seconds"]) == (CLIP, "predictions:p1", 1)
     assert (len(double.creates), call.begun) == (1, [])
 
 

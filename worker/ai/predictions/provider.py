@@ -18,6 +18,7 @@ import structlog
 from config import Settings
 from config.basis import told as plain
 from worker.ai.predictions.inputs import NAMES, told
+from worker.ai.predictions.lengths import seconds_of
 from worker.ai.predictions.outputs import FAMILY, Gone, take
 from worker.ai.predictions.service import Prediction, Service, as_data_url
 from worker.ai.provider import (
@@ -203,9 +204,13 @@ def _pause(call: Call, seconds: float, deadline: Deadline) -> None:
 
 
 def _usage(call: Call, prediction: Prediction, files: tuple[Artefact, ...] = ()) -> dict[str, int]:
-    """What is ordered in `seconds`, what is made in `images`, and the seconds that the model worked."""
-    usage = {"images": len(files) or 1} if FAMILY[call.kind] == "image" else {"seconds": int(call.input["seconds"])}
-    return usage | _worked(prediction)
+    """What is made, in `images` or `seconds`, and the seconds that the model worked. A film that does not say how long
+    it is has the length that was ordered."""
+    if FAMILY[call.kind] == "image":
+        return {"images": len(files) or 1} | _worked(prediction)
+    lengths = [seconds_of(file.data) for file in files]
+    made = sum(length for length in lengths if length) if lengths and all(lengths) else int(call.input["seconds"])
+    return {"seconds": made} | _worked(prediction)
 
 
 def _worked(prediction: Prediction) -> dict[str, int]:
