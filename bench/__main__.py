@@ -1,4 +1,4 @@
-"""`python -m bench [accept poll run inflight waiting history reset broker killed enumeration] [--seconds N] …`."""
+"""`python -m bench [accept poll run inflight waiting history reset broker killed enumeration fairness] …`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from bench import report
 from bench.enumeration import enumeration
+from bench.fairness import fairness
 from bench.history import history
 from bench.house import House, house
 from bench.outage import broker, killed
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "broker": broker,
     "killed": killed,
     "enumeration": enumeration,
+    "fairness": fairness,
 }
 """In the order they run."""
 
