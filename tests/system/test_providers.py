@@ -50,6 +50,9 @@ def house(
         OPENAI_BASE_URL=talker.base_url,
         PREDICTIONS_URL=double.url,
         PREDICTIONS_API_KEY=KEY,
+        # Nobody's time is to run out by accident, on a machine that is busy.
+        PROVIDER_TIMEOUT_SECONDS="5",
+        RUN_LIMIT_SECONDS="7",
     )
     yield houses.on(lodging, selling="default")
     houses.close()
