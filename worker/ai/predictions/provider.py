@@ -10,6 +10,8 @@ happens once, too.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import ceil
 from typing import Self
 
@@ -92,7 +94,8 @@ class PredictionsProvider:
 
     def _resumed(self, call: Call, prediction_id: str, deadline: Deadline) -> Generation | None:
         """What an earlier attempt began, or None if nothing will come of it any more."""
-        found = self._next(call, prediction_id, 0, deadline)
+        with self._minding(call, prediction_id):
+            found = self._next(call, prediction_id, 0, deadline)
         if found is None or _is_lost(found):
             return None
         try:
@@ -112,26 +115,32 @@ class PredictionsProvider:
         return where or as_data_url(picture)
 
     def _awaited(self, call: Call, prediction: Prediction, deadline: Deadline) -> Prediction:
-        """The prediction once it is over. Whoever stops waiting for good stops the prediction."""
+        """The prediction once it is over."""
         wait = FIRST_WAIT_SECONDS
-        try:
+        with self._minding(call, prediction.id):
             while not prediction.over:
                 found = self._next(call, prediction.id, max(wait, prediction.retry_after or 0), deadline)
                 if found is None:
                     raise Unfinished("provider_error", "The provider has lost the work.")
                 prediction, wait = found, min(wait * GROWTH, LONGEST_WAIT_SECONDS)
+        return prediction
+
+    @contextmanager
+    def _minding(self, call: Call, prediction_id: str) -> Iterator[None]:
+        """While a prediction is waited for: whoever stops waiting for good stops it."""
+        try:
+            yield
         except Lost:
             raise
         except Canceled:
-            self._stop(prediction.id)
+            self._stop(prediction_id)
             raise
         except Unavailable as error:
             if call.attempt >= self._attempts:
-                self._stop(prediction.id)
+                self._stop(prediction_id)
             else:
                 error.usage = {}  # the attempt that takes it counts it
             raise
-        return prediction
 
     def _next(self, call: Call, prediction_id: str, wait: float, deadline: Deadline) -> Prediction | None:
         """How the prediction is after so many seconds, or None if it is unknown. Passing trouble is waited out."""
