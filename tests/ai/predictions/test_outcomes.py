@@ -52,7 +52,8 @@ def test_a_create_that_is_turned_away(
     assert WORDS not in error.message
     assert KEY not in error.message
     alarms = [line["event"] for line in logs if line["log_level"] == "error"]
-    assert alarms == (["provider_rejected_key"] if code == "provider_rejected_key" else [])
+    assert alarms == {401: ["provider_rejected_key"], 402: ["provider_rejected_key"], 403: ["provider_rejected_key"],
+                      404: ["model_unknown"]}.get(status, [])  # fmt: skip
     assert WORDS not in str(logs)
 
 

@@ -135,14 +135,16 @@ class Service:
         `ProviderError`.
         """
         named = PREDICTIONS_MODEL.fullmatch(model)
-        if named is None:  # the settings are checked, so somebody else asks
-            raise Refused("provider_refused", "The provider has no such model.")
+        if named is None:
+            raise _no_such_model(model)
         if version := named["version"]:
             path, body = "/predictions", {"version": version, "input": values}
         else:
             path, body = f"/models/{named['owner']}/{named['name']}/predictions", {"input": values}
         headers = {"Idempotency-Key": key, "Cancel-After": f"{max(5, round(cancel_after))}s"}
         answer = self._ask("POST", path, within, headers=headers, json=body)
+        if answer.status == 404:
+            raise _no_such_model(model)
         return _read(checked(answer))
 
     def get(self, prediction_id: str, *, within: Deadline) -> Prediction | None:
@@ -200,6 +202,12 @@ class Service:
             raise _too_late() from None
         except (httpx2.HTTPError, httpx2.InvalidURL):
             raise Unavailable("provider_unreachable", "The connection to the provider broke.") from None
+
+
+def _no_such_model(model: str) -> Refused:
+    """For a name that the settings or an action got wrong: nobody's jobs will work with it."""
+    log.error("model_unknown", provider="predictions", model=model)
+    return Refused("provider_refused", "The provider has no such model.")
 
 
 def checked(answer: Answer) -> Answer:
@@ -280,8 +288,6 @@ def _fault(answer: Answer) -> ProviderError:
         return Unavailable("provider_error", f"The provider answers {status}.", retry_after=wait)
     if FILTERED.search(answer.body.decode(errors="replace")):
         return Refused("content_filtered", "The provider's content filter refused this request.")
-    if status == 404:
-        return Refused("provider_refused", "The provider has no such model.")
     return Refused("provider_refused", "The provider refused this request.")
 
 
