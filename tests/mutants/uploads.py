@@ -11,6 +11,7 @@ UPLOADS, VIEW, SUBMISSION, KINDS, NEEDS, TASKS = (
 PICTURES, PNG, JPEG, GIF, WEBP, PARTS = (
     f"models/pictures/{name}.py" for name in ("__init__", "png", "jpeg", "gif", "webp", "parts")
 )
+FILES = "web/files.py"
 DECODING, DECODER, FETCHING, FETCHED, URLS, STORAGE = (
     "worker/decoding.py", "worker/decoder.py", "worker/fetching.py", "worker/pictures.py", "models/public_urls.py",
     "worker/storage/folder.py",
@@ -91,7 +92,7 @@ KEPT = [
         "what has just expired stays for a while", UPLOADS, "Upload.expires_at <= now(-GRACE_SECONDS)",
         "Upload.expires_at <= now()", OF_JOBS,
     ),
-    Mutant("files that are known stay", TASKS, "in set(keys) - known:", "in set(keys):", OF_JOBS),
+    Mutant("files that are known stay", TASKS, "= set(keys) - known\n", "= set(keys)\n", OF_JOBS),
     Mutant(
         "new files are nobody's to delete", TASKS, "seconds=ORPHANED_SECONDS)", "seconds=-60)", OF_JOBS,
     ),
@@ -111,7 +112,7 @@ BODIES = [
     ),
     Mutant("…whoever they are from", VIEW, " or self._taken[user_id] >= self._of_one:", ":", OF_LIMITS),
     Mutant("a place comes back", VIEW, "                self._taken[user_id] -= 1\n", "", OF_LIMITS),
-    Mutant("no browser shows an upload", VIEW, "        as_attachment=True, ", "        ", OF_UPLOADS),
+    Mutant("no browser shows an upload", FILES, '-Disposition", "attachment"', '-Disposition", "inline"', OF_UPLOADS),
 ]  # fmt: skip
 
 TAKEN_FOR_PICTURES = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from web.commands import allowances, audit, catalog, database, margins, packs, plans, users
+from web.commands import allowances, audit, catalog, database, margins, packs, plans, providers, users
 
 __all__ = ["register"]
 
@@ -20,6 +20,7 @@ def register(app: Flask) -> None:
         packs.group,
         users.group,
         allowances.group,
+        providers.providers,
         margins.margins,
     ):
         app.cli.add_command(command)

@@ -15,6 +15,7 @@ from tests.ai.openai.asking import call_for, failure, provider
 from tests.ai.openai.scripted import Scripted, analysis, delta, drip, events, picture_answer, response, silence, text
 from tests.uploads.drawings import picture
 from worker.ai.openai.provider import OpenAIProvider
+from worker.ai.openai.watching import _trusted
 from worker.ai.provider import Canceled
 
 
@@ -34,12 +35,14 @@ def secure(authority: trustme.CA) -> Iterator[Scripted]:
 @pytest.fixture
 def trusting(
     secure: Scripted, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> OpenAIProvider:
+) -> Iterator[OpenAIProvider]:
     """Our provider, where the machine trusts the authority of the server."""
     file = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(file))
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    return provider(secure.base_url)
+    _trusted.cache_clear()
+    yield provider(secure.base_url)
+    _trusted.cache_clear()
 
 
 def test_words_and_pictures_come_by_one_connection(trusting: OpenAIProvider, secure: Scripted) -> None:
