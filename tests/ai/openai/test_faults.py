@@ -175,7 +175,7 @@ def test_no_answer_of_bytes_does_harm(
 def test_more_than_an_answer_needs_is_not_taken(
     ours: OpenAIProvider, server: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.ai.openai.watching.MOST_BYTES", 3 * 2**20)
+    monkeypatch.setattr("worker.ai.watching.MOST_BYTES", 3 * 2**20)
     server.answer_with(flood)
     assert failure(ours, call_for(Kind.image)).code == "bad_answer"
     assert server.left.wait(5)

@@ -15,8 +15,8 @@ from tests.ai.openai.asking import call_for, failure, provider
 from tests.ai.openai.scripted import Scripted, analysis, delta, drip, events, picture_answer, response, silence, text
 from tests.uploads.drawings import picture
 from worker.ai.openai.provider import OpenAIProvider
-from worker.ai.openai.watching import _trusted
 from worker.ai.provider import Canceled
+from worker.ai.watching import _trusted
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_a_certificate_of_nobody_known_is_not_believed(secure: Scripted) -> None
 
 
 def test_who_takes_connections_and_says_nothing_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.ai.openai.watching.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("worker.ai.watching.CONNECT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"https://127.0.0.1:{mute.getsockname()[1]}/v1"
         assert failure(provider(url), call_for()).code == "provider_unreachable"

@@ -23,8 +23,8 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from config.predictions import PREDICTIONS_MODEL
 from models.pictures import Picture
-from worker.ai.openai.watching import keeping_to, watched_client
 from worker.ai.provider import ProviderError, Refused, Unavailable
+from worker.ai.watching import keeping_to, watched_client
 from worker.fetching import AROUND_A_BODY, Deadline
 
 log = structlog.get_logger(__name__)
