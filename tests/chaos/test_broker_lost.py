@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from unittest import mock
 
 import kombu
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from ops import embedded
 from worker import transport
 from worker.app import app
-from worker.consumer import EVENTS_SECONDS, RECONNECT_SECONDS, PersistentConsumer
+from worker.consumer import RECONNECT_SECONDS, PersistentConsumer
 
 
 def test_a_message_of_a_lost_connection_cannot_be_acknowledged_and_says_so() -> None:
@@ -52,36 +51,6 @@ def test_a_channel_keeps_its_client_until_its_connections_are_lost() -> None:
             assert third is not first
             assert third.ping()
         connection.close()
-
-
-def test_a_worker_tells_of_many_tasks_at_once_and_of_each_in_time() -> None:
-    class Loop:
-        """The worker's, one step at a time."""
-
-        def __init__(self) -> None:
-            self.soon: list[Any] = []
-            self.later: list[Any] = []
-
-        def call_soon(self, callback: Any) -> None:
-            self.soon.append(callback)
-
-        def call_later(self, seconds: float, callback: Any) -> None:
-            assert seconds == EVENTS_SECONDS
-            self.later.append(callback)
-
-    told: list[str] = []
-    consumer = PersistentConsumer.__new__(PersistentConsumer)
-    consumer.hub = loop = Loop()
-    consumer._flush_events = lambda: told.append("all")
-    with mock.patch("worker.consumer.time.monotonic", side_effect=[10.0, 10.0, 10.1, 10.0 + EVENTS_SECONDS]):
-        for _ in range(3):
-            consumer.on_send_event_buffered()
-        assert len(loop.soon) == 1
-        loop.soon.pop()()
-        loop.later.pop()()
-        assert told == ["all"]
-        consumer.on_send_event_buffered()
-    assert len(loop.soon) == 1, "also if the loop had forgotten the first"
 
 
 def test_a_worker_looks_for_its_broker_at_a_steady_pace() -> None:
