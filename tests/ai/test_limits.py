@@ -71,7 +71,7 @@ def test_workers_together_ask_no_more_at_once_than_they_may(user: UUID, publishe
     with ThreadPoolExecutor(8) as threads:
         for each in [threads.submit(work_on) for _ in range(8)]:
             each.result()
-    assert Shaky.most == PLACES
+    assert Shaky.most <= PLACES
     assert Counter(Shaky.asked) == dict.fromkeys(map(str, made), 1)
     assert {(work.job(each).status, work.job(each).attempt) for each in made} == {(Status.completed, 1)}
     prove(audit)
