@@ -35,6 +35,12 @@ def limited(shaky_settings: pytest.MonkeyPatch) -> None:
     shaky_settings.setenv("PROVIDER_CONCURRENCY", f"openai=50, shaky={PLACES}")
 
 
+@pytest.fixture(autouse=True)
+def leases_outlive_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place is free again with its lease, and no test here means to wait for that."""
+    monkeypatch.setattr(work, "LEASE", 3600)
+
+
 @pytest.fixture
 def rated(shaky_settings: pytest.MonkeyPatch) -> None:
     """Ask for it before a user."""
