@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from bench import report
 from bench.enumeration import enumeration
+from bench.fairness import fairness
 from bench.history import history
 from bench.house import House, house
 from bench.outage import broker, killed
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "killed": killed,
     "enumeration": enumeration,
     "webhooks": webhooks,
+    "fairness": fairness,
 }
 """In the order they run."""
 

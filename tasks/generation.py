@@ -137,8 +137,9 @@ def give_up(claim: Claim, lease: Lease) -> Finish:
         except (Refused, Unavailable) as error:
             code, message = error.code, error.message
         else:
-            fail = partial(_in_one_transaction, jobs.fail, claim=claim, code=code, message=message)
-            return stand_in(claim, lease, meter.effort(), fault=code, otherwise=fail)
+            effort = meter.effort()
+            fail = partial(_in_one_transaction, jobs.fail, claim=claim, code=code, message=message, effort=effort)
+            return stand_in(claim, lease, effort, fault=code, otherwise=fail)
     return partial(_in_one_transaction, jobs.fail, claim=claim, code=code, message=message, effort=meter.effort())
 
 

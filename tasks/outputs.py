@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 PAGE = 500
 
 MOST_FAILURES = 3
-"""How many jobs' files may refuse to be deleted before a run gives up: then it is not the files but the storage."""
+"""How often files may refuse to be deleted before a run gives up: then it is not the files but the storage."""
 
 ORPHANED_SECONDS = 86_400.0
 """How old a file must be before it is looked at: every attempt that could still name it has ended long before."""
@@ -83,17 +83,21 @@ def delete_orphaned_outputs() -> None:
 
     Files of jobs that are unknown here are let be: the storage may be shared, or the database be an older copy.
     """
-    deleted, unknown = 0, 0
+    deleted, unknown, failures = 0, 0, 0
     files = storage().older_than(None, seconds=ORPHANED_SECONDS)
-    while keys := list(islice(_of_jobs(files), PAGE)):
+    while failures < MOST_FAILURES and (keys := list(islice(_of_jobs(files), PAGE))):
         with readings() as session:
             needed = outputs.needed(session, {job_id for job_id, _ in keys})
         unknown += sum(job_id not in needed for job_id, _ in keys)
         orphans = [key for job_id, key in keys if (named := needed.get(job_id)) is not None and key not in named]
-        storage().delete(*orphans)
-        deleted += len(orphans)
-    if deleted or unknown:
-        log.info("orphaned_outputs_deleted", files=deleted, unknown=unknown)
+        try:
+            storage().delete(*orphans)
+            deleted += len(orphans)
+        except StorageUnavailable as error:
+            log.warning("outputs_not_deleted", error=str(error))
+            failures += 1
+    if deleted or unknown or failures:
+        log.info("orphaned_outputs_deleted", files=deleted, unknown=unknown, failures=failures)
 
 
 def _of_jobs(keys: Iterable[str]) -> Iterator[tuple[UUID, str]]:

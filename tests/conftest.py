@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+import structlog
 from argon2 import PasswordHasher
 from sqlalchemy.orm import Session
 
@@ -65,6 +66,14 @@ def pytest_sessionfinish() -> None:
 def quick_passwords() -> Iterator[None]:
     """Hash passwords with the least argon2 can do: hundreds of tests sign somebody up. Whole running Coinops do not."""
     with mock.patch("models.users.PasswordHasher", partial(PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logs_are_heard() -> Iterator[None]:
+    """A logger that was used before `capture_logs` listens would keep talking past it."""
+    configure = structlog.configure
+    with mock.patch("structlog.configure", lambda **how: configure(**{**how, "cache_logger_on_first_use": False})):
         yield
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]
 
-LONG = re.compile("tests/races/|test_properties|test_batches|test_statement_files|test_pictures")
+LONG = re.compile("tests/races/|outputs/test_house|test_properties|test_batches|test_statement_files|test_pictures")
 """Tests that take a second or more."""
 
 

@@ -52,6 +52,10 @@ class ActionView(BaseModel):
         description="The code of the error that ordering it would come to: `feature_required`, `action_unavailable`."
     )
     free: bool = Field(description="Whether the caller's plan includes it, within fair use.")
+    charge: str = Field(
+        description="What a completed job is charged for, never more than held: what was `ordered`, "
+        "or the length that was really `delivered`."
+    )
 
 
 class ActionList(BaseModel):
@@ -178,6 +182,7 @@ def _action(name: str, action: catalog.Action, entitled: Entitlements) -> dict[s
         "available": missing is None,
         "unavailable_because": missing,
         "free": entitled.unlimited(name, action.wallet) is not None,
+        "charge": action.charge,
     }
 
 

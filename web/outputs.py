@@ -31,6 +31,8 @@ api.before_request(tokens.callers(read=Scope.jobs_read, write=Scope.jobs_write))
 by_link = Blueprint("outputs_by_link", __name__)
 """What needs no token: whoever has a link may fetch what it is to. In no document, as nobody makes such an address."""
 
+ON_THE_WAY_SECONDS = 30
+
 FOR_OTHER_PAGES = "cross-origin"
 """A page of any origin may show what it has a link to; the browser would refuse without."""
 
@@ -130,7 +132,9 @@ def fetch(link: str) -> Response:
     if handed_out is None:
         response = _send(described, there.job_id, there.index, seconds=left)
     else:
-        response = redirect(handed_out, 302)  # type: ignore[assignment]
+        response = redirect(handed_out, 302, Response)  # type: ignore[assignment]
+        # As long as the address is good that it leads to, but for what is lost on the way.
+        response.headers["Cache-Control"] = f"private, max-age={max(left - ON_THE_WAY_SECONDS, 0)}"
     response.headers["Cross-Origin-Resource-Policy"] = FOR_OTHER_PAGES
     return response
 

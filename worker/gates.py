@@ -21,7 +21,7 @@ from models import providers
 from models.database import readings, sessions
 from models.jobs import Claim
 from models.providers import NO_LIMITS, Entry, Limits, Patience, Standing
-from worker.ai.provider import Refused, Unavailable
+from worker.ai.provider import Refused, Unavailable, Unfinished
 from worker.backends import BACKENDS
 
 log = structlog.get_logger(__name__)
@@ -84,10 +84,10 @@ class Gates:
                 yield
         except (Unavailable, Refused) as error:
             counters.PROVIDER_ERRORS.labels(provider, error.code).inc()
-            if error.code in FAILURES:
-                self._failed(claim, provider, error.code)
-            elif error.code in ANSWERS:
+            if error.code in ANSWERS or isinstance(error, Unfinished):
                 self._answered(claim, provider)
+            elif error.code in FAILURES:
+                self._failed(claim, provider, error.code)
             raise
         self._answered(claim, provider)
 

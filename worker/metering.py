@@ -55,8 +55,10 @@ class Meter:
         self._request_id = generation.request_id or self._request_id
 
     def failed(self, error: ProviderError, request_id: str | None = None) -> Effort:
-        """`effort` of an attempt of which nothing came. The provider may say what it used all the same."""
-        self._usage = {} if error.usage is None and error.code in NOT_BEGUN else error.usage
+        """`effort` of an attempt of which nothing came. The provider may say what it used all the same, and has, if it
+        made something that then could not be stored."""
+        if error.usage is not None or error.code in NOT_BEGUN:
+            self._usage = error.usage or {}
         return self.effort(request_id)
 
     def effort(self, request_id: str | None = None) -> Effort:

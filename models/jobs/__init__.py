@@ -5,8 +5,9 @@
 
 `orders.py` checks and prices a request, `submission.py` accepts it, `line.py` calls it when its turn has come,
 `runs.py` claims, keeps and finishes it, `cancellation.py` stops it, `rescue.py` catches what fell, `snapshots.py` shows
-it, `needs.py` says what it must still find, `attempts.py` what each run of it took, `erasure.py` forgets what it was
-about, `endings.py` notes who can be told. `express.py` is the fast way through submission and completion on PostgreSQL.
+it, `needs.py` says what it must still find, `attempts.py` what each run of it took, `outputs.py` which of its files
+are kept, `erasure.py` forgets what it was about, `endings.py` notes who can be told. `express.py` is the fast way
+through submission and completion on PostgreSQL.
 """
 
 from models.jobs.attempts import Attempt, Effort, Ending, note_taken_over
@@ -14,7 +15,7 @@ from models.jobs.attempts import of_job as attempts_of
 from models.jobs.cancellation import cancel_waiting, request_cancel
 from models.jobs.endings import ENDED
 from models.jobs.erasure import erase, to_erase
-from models.jobs.line import call_next, call_waiting
+from models.jobs.line import call_next, call_waiting, in_line
 from models.jobs.orders import LONGEST_WAIT_SECONDS, Order, order
 from models.jobs.rescue import PAGE, expire_waiting, rescue_silent, waiting, wake_again
 from models.jobs.runs import (
@@ -70,6 +71,7 @@ __all__ = [
     "extend",
     "fail",
     "get",
+    "in_line",
     "note_taken_over",
     "order",
     "page",

@@ -84,6 +84,11 @@ def call_waiting(session: Session) -> int:
     return len(short)
 
 
+def in_line(session: Session) -> int:
+    """How many jobs wait for their users' share. Locks nothing."""
+    return session.execute(select(func.count()).select_from(Job).where(*_in_line())).scalar_one()
+
+
 def _in_line() -> tuple[ColumnElement[bool], ...]:
     # Words written into the statement, for then PostgreSQL knows that the partial index will do.
     return Job.status == constant(Status.queued), Job.waits_for == constant(SHARE)

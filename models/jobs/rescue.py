@@ -63,13 +63,14 @@ def rescue_silent(session: Session, *, base_seconds: float) -> int:
 def expire_waiting(session: Session) -> int:
     """End queued jobs that waited past their own deadline, with a full refund."""
     waiting = session.execute(
-        select(Job.id, Job.user_id)
+        select(Job.id, Job.user_id, Job.waits_for)
         .where(Job.status == Status.queued, Job.expires_at <= now())
         .order_by(Job.expires_at)
         .limit(PAGE)
         .with_for_update(skip_locked=True, key_share=True)
     ).all()
-    for job in sorted(waiting, key=lambda job: job.user_id):
+    # A user's jobs in line first, or each that ends would call one of them in vain.
+    for job in sorted(waiting, key=lambda job: (job.user_id, job.waits_for is None)):
         end(
             session, job.id, Status.expired, charge=0, token=None, error_code="expired",
             error_message="No worker was free in time. Nothing was charged.",

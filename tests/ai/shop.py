@@ -13,6 +13,7 @@ from models.database import sessions
 from models.jobs import Attempt
 from tasks import generation
 from tests.audits import prove
+from web.shelf import shelf
 from worker.metering import rates
 
 A_SECOND: dict[str, Any] = {"form": "per_unit", "quantity": "seconds", "amount": 3}
@@ -39,6 +40,7 @@ def open_shop(*, costs: Mapping[str, Any] | None = None, **actions: dict[str, An
     with sessions() as session:
         catalog.load(session, shop(costs=costs, **actions))
     rates.look_again()
+    shelf.look_again()
 
 
 def ordered(user_id: UUID, action: str, given: Mapping[str, Any], *, attempts: int = 3) -> UUID:

@@ -164,6 +164,12 @@ def test_who_leaves_the_line_calls_nobody(new_user: NewUser, published: deque[UU
     assert work.once(jobs.cancel_waiting, user_id=user) == 0
     assert list(published) == [], "closing an account calls no job of its line"
     assert work.slots(user) == 0
+    late = crowd(user, FAIR + 2, expires_in=60)
+    published.clear()
+    for job_id in late:
+        work.set_back(job_id, "expires_at")
+    assert work.once(jobs.expire_waiting) == FAIR + 2
+    assert (list(published), work.slots(user)) == ([], 0)
 
 
 @pytest.mark.usefixtures("database")

@@ -47,7 +47,7 @@ def result(*results: dict[str, Any]) -> scripted.Answer:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
     """The server that the settings of this process send a moderation to."""
-    monkeypatch.setattr("worker.ai.openai.watching.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("worker.ai.watching.LOOK_SECONDS", 0.02)
     with Scripted().running() as made:
         monkeypatch.setenv("MODERATION", "openai")
         monkeypatch.setenv("MODERATION_TIMEOUT_SECONDS", "0.5")

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from flask import Flask
 
 from models import settling
 from models.catalog import Action
@@ -127,6 +128,15 @@ def test_speech_is_charged_for_what_is_spoken_and_held_for_what_was_estimated(ne
     spoken = (work.job(job_id).usage or {})["seconds"]
     assert work.cost(job_id) == (held, min(held, 3 * spoken), max(held - 3 * spoken, 0))
     assert books.sums(wallet) == Sums(1_000 - min(held, 3 * spoken), 0, 0)
+
+
+@pytest.mark.usefixtures("sqlite")
+def test_users_are_told_how_they_are_charged(app: Flask) -> None:
+    shop.open_shop(
+        clip=shop.action("video", shop.A_SECOND, charge="delivered"), film=shop.action("video", shop.A_SECOND)
+    )
+    listed = (app.test_client().get("/v1/actions").json or {})["actions"]
+    assert [(each["name"], each["charge"]) for each in listed] == [("clip", "delivered"), ("film", "ordered")]
 
 
 def test_the_terms_are_good_for_a_row_of_any_database() -> None:

@@ -36,6 +36,23 @@ def test_a_message_of_a_lost_connection_cannot_be_acknowledged_and_says_so() -> 
         connection.close()
 
 
+def test_a_channel_keeps_its_client_until_its_connections_are_lost() -> None:
+    transport.repair()
+    library: Any = kombu  # untyped
+    with embedded.broker() as url:
+        connection = library.Connection(url)
+        channel = connection.default_channel
+        with channel.conn_or_acquire() as first, channel.conn_or_acquire() as second:
+            assert first is second
+            assert first.ping()
+        assert channel.client is not first, "that one waits for messages"
+        channel._disconnect_pools()
+        with channel.conn_or_acquire() as third:
+            assert third is not first
+            assert third.ping()
+        connection.close()
+
+
 def test_a_worker_looks_for_its_broker_at_a_steady_pace() -> None:
     class Nothing:
         alt = None

@@ -165,7 +165,8 @@ LIFE = [
     ),
     Mutant(
         "sweeps meet users in one order", RESCUE,
-        "for job in sorted(waiting, key=lambda job: job.user_id):", "for job in waiting:", f"{OF_RACES} -k sweeps",
+        "for job in sorted(waiting, key=lambda job: (job.user_id, job.waits_for is None)):", "for job in waiting:",
+        f"{OF_RACES} -k sweeps",
     ),
 ]  # fmt: skip
 

@@ -154,7 +154,7 @@ GATEWAY = [
         OF_CIRCUIT,
     ),
     Mutant(
-        "money has its currency's digits", WORDS, '"JPY", ', "", OF_TEMPLATES,
+        "money has its currency's digits", "models/money.py", '"JPY", ', "", OF_TEMPLATES,
     ),
     Mutant(
         "mail has a worker of its own", "ops/up.py", '_worker(chosen, "mail", "email", ',

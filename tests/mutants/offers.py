@@ -82,7 +82,9 @@ OFFERS = [
         "…also when many are taken at once", PLACES, "    users.lock(session, user_id)\n", "", OF_RACES,
     ),
     Mutant(
-        "a lot is told once", NOTICES, "told.on_conflict_do_nothing(index_elements=[Notice.ref])", "told", OF_NOTICES,
+        "a lot is told once", NOTICES,
+        "told.on_conflict_do_nothing(index_elements=[Notice.ref]).returning(Notice.user_id)",
+        "told.returning(Notice.user_id)", OF_NOTICES,
     ),
     Mutant(
         "what comes and goes by design is not told", NOTICES, "text(LASTING)", "Lot.usable", OF_NOTICES,

@@ -61,7 +61,7 @@ PLANS = [
     ),
     Mutant(
         "a period is granted once", ALLOWANCES,
-        "    if granted >= allowance.amount:\n        return\n", "", OF_ALLOWANCES,
+        "    if granted >= allowance.amount or (", "    if (", OF_ALLOWANCES,
     ),
     Mutant(
         "a larger plan adds the difference", ALLOWANCES,
@@ -69,11 +69,11 @@ PLANS = [
     ),
     Mutant(
         "an allowance ends with its period", ALLOWANCES,
-        "expires_at=None if allowance.rollover else current.ends_at,", "expires_at=None,", OF_ALLOWANCES,
+        "    return current.ends_at\n", "    return None\n", OF_ALLOWANCES,
     ),
     Mutant(
         "cycles of the plan of sign-up go on", ALLOWANCES,
-        'cycles = "signup" if held.origin is Origin.signup else held.subscription_id', "cycles = held.subscription_id",
+        '"signup" if held.origin is Origin.signup else held.series or held.subscription_id', "held.subscription_id",
         OF_SUBSCRIBING,
     ),
     Mutant(

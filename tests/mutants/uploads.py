@@ -11,6 +11,7 @@ UPLOADS, VIEW, SUBMISSION, KINDS, NEEDS, TASKS = (
 PICTURES, PNG, JPEG, GIF, WEBP, PARTS = (
     f"models/pictures/{name}.py" for name in ("__init__", "png", "jpeg", "gif", "webp", "parts")
 )
+FILES = "web/files.py"
 DECODING, DECODER, FETCHING, FETCHED, URLS, STORAGE = (
     "worker/decoding.py", "worker/decoder.py", "worker/fetching.py", "worker/pictures.py", "models/public_urls.py",
     "worker/storage/folder.py",
@@ -67,7 +68,7 @@ KEPT = [
         "uploads have a space", UPLOADS, "    if used + max(size, SMALLEST_FILE) > space:\n", "    if False:\n",
         OF_LIMITS,
     ),
-    Mutant("…also for many that come at once", UPLOADS, "    users.lock(session, user_id)\n", "", OF_RACES),
+    Mutant("…also for many that come at once", UPLOADS, "    users.lock_open(session, user_id)\n", "", OF_RACES),
     Mutant(
         "tiny uploads count as a file", UPLOADS,
         "case((Upload.size < SMALLEST_FILE, SMALLEST_FILE), else_=Upload.size)",
@@ -78,8 +79,9 @@ KEPT = [
         "Upload.sha256 == sha256, Upload.expires_at > now()", "Upload.sha256 == sha256", OF_UPLOADS,
     ),
     Mutant(
-        "a closing account brings nothing", UPLOADS,
-        "    if users.get(session, user_id).closing_at is not None:\n", "    if False:\n", OF_UPLOADS,
+        "a closing account brings nothing", "models/users.py",
+        "User.closing_at.is_(None)).with_for_update(key_share=True)\n    return",
+        "User.id == user_id).with_for_update(key_share=True)\n    return", OF_UPLOADS,
     ),
     Mutant(
         "what an unfinished job names stays", TASKS, "if upload.id not in needed]", "]", OF_JOBS,
@@ -90,7 +92,7 @@ KEPT = [
         "what has just expired stays for a while", UPLOADS, "Upload.expires_at <= now(-GRACE_SECONDS)",
         "Upload.expires_at <= now()", OF_JOBS,
     ),
-    Mutant("files that are known stay", TASKS, "in set(keys) - known:", "in set(keys):", OF_JOBS),
+    Mutant("files that are known stay", TASKS, "= set(keys) - known\n", "= set(keys)\n", OF_JOBS),
     Mutant(
         "new files are nobody's to delete", TASKS, "seconds=ORPHANED_SECONDS)", "seconds=-60)", OF_JOBS,
     ),
@@ -110,7 +112,7 @@ BODIES = [
     ),
     Mutant("…whoever they are from", VIEW, " or self._taken[user_id] >= self._of_one:", ":", OF_LIMITS),
     Mutant("a place comes back", VIEW, "                self._taken[user_id] -= 1\n", "", OF_LIMITS),
-    Mutant("no browser shows an upload", VIEW, "        as_attachment=True, ", "        ", OF_UPLOADS),
+    Mutant("no browser shows an upload", FILES, '-Disposition", "attachment"', '-Disposition", "inline"', OF_UPLOADS),
 ]  # fmt: skip
 
 TAKEN_FOR_PICTURES = [

@@ -215,6 +215,9 @@ def test_what_could_not_be_stored_is_made_again_and_paid_once(
     waits = making.shown(caller, made["id"])
     assert (waits["status"], waits["error"]["code"]) == ("queued", "storage_unavailable")
     assert (waits["cost"]["held"], waits["cost"]["charged"]) == (price, 0)
+    with sessions() as session:
+        [attempt] = jobs.attempts_of(session, UUID(made["id"]))
+    assert attempt.usage, "what was used was used"
     assert caller.balance() == before
     service.get_over_it()
     with sessions() as session:

@@ -154,6 +154,7 @@ def test_s3_keeps_to_its_prefix_and_says_what_a_file_is(bucket: Storage, service
     answer = httpx.get(link)
     assert (answer.content, answer.headers["Content-Type"]) == (PICTURE, "image/png")
     assert answer.headers["Content-Disposition"] == 'attachment; filename="a.png"'
+    assert answer.headers["Cache-Control"] == "private, max-age=90", "a browser need not fetch it twice"
     part = httpx.get(link, headers={"Range": "bytes=4-7"})
     assert (part.status_code, part.content) == (206, PICTURE[4:8])
     asked = parse_qs(urlsplit(link).query)

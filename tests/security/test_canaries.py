@@ -266,7 +266,7 @@ def _look_through_flower(house: House) -> dict[str, str]:
     tasks: dict[str, Any] = inside.get("/api/tasks").raise_for_status().json()
     workers: dict[str, Any] = inside.get("/api/workers", params={"refresh": "1"}).raise_for_status().json()
     assert any(task["name"] == "generation.run" for task in tasks.values())
-    assert len(workers) == 3
+    assert len(workers) == 4
     asked = [
         "/", "/tasks", "/broker", "/metrics", "/api/tasks", "/api/workers", "/api/queues/length", "/api/task/types",
         *(f"/worker/{name}" for name in workers),

@@ -242,9 +242,11 @@ def test_work_already_begun_is_resumed(kind: Kind) -> None:
 # Which provider does a job
 
 
+KEYS = secrets.token_urlsafe(48), secrets.token_urlsafe(48)
+
+
 def settings(**values: Any) -> Settings:
-    one, other = (SecretStr(secrets.token_urlsafe(48)) for _ in range(2))
-    return Settings(secret_key=one, jwt_secret_key=other, **values)
+    return Settings(secret_key=SecretStr(KEYS[0]), jwt_secret_key=SecretStr(KEYS[1]), **values)
 
 
 @pytest.mark.parametrize("kind", list(Kind))

@@ -93,10 +93,10 @@ def test_a_limit_that_another_request_reached_first_is_kept(caller: Caller, spac
     """It brings its picture between the two looks that a request takes."""
     put = Folder.put
 
-    def put_after_another(folder: Folder, key: str, data: bytes) -> None:
+    def put_after_another(folder: Folder, key: str, data: bytes, **how: Any) -> None:
         with mock.patch.object(Folder, "put", put):
             brought(caller, seed=1)
-        put(folder, key, data)
+        put(folder, key, data, **how)
 
     space(uploads.SMALLEST_FILE)
     with mock.patch.object(Folder, "put", put_after_another):
@@ -109,10 +109,10 @@ def test_the_same_picture_brought_twice_at_once_is_one_upload(caller: Caller) ->
     put = Folder.put
     firsts: list[dict[str, Any]] = []
 
-    def put_after_another(folder: Folder, key: str, data: bytes) -> None:
+    def put_after_another(folder: Folder, key: str, data: bytes, **how: Any) -> None:
         with mock.patch.object(Folder, "put", put):
             firsts.append(brought(caller))
-        put(folder, key, data)
+        put(folder, key, data, **how)
 
     with mock.patch.object(Folder, "put", put_after_another):
         answer = bring(caller, picture())

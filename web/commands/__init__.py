@@ -19,6 +19,7 @@ from web.commands import (
     packs,
     plans,
     promotions,
+    providers,
     users,
 )
 
@@ -43,6 +44,7 @@ def register(app: Flask) -> None:
         emails.group,
         promotions.group,
         allowances.group,
+        providers.providers,
         margins.margins,
         metrics.metrics,
     ):

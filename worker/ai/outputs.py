@@ -41,7 +41,7 @@ def _store(claim: Claim, index: int, output: Output) -> dict[str, Any]:
         storage().put(key, output.data, media_type=output.media_type)
     except StorageUnavailable as error:
         log.error("output_not_stored", job_id=str(claim.job_id), attempt=claim.attempt, error=str(error))
-        raise Unavailable("storage_unavailable", "What was made could not be stored; it is made again.") from None
+        raise Unavailable("storage_unavailable", "What was made could not be stored.") from None
     return {
         "type": "file",
         "media_type": output.media_type,

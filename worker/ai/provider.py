@@ -156,3 +156,7 @@ class Unavailable(ProviderError):
     """Passing: rate limit, server error, timeout, lost connection."""
 
     retryable = True
+
+
+class Unfinished(Unavailable):
+    """Passing, and no sign that the provider is unwell: it answers, but this work took too long or came to nothing."""

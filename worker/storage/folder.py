@@ -94,16 +94,17 @@ class Folder:
 
 def _begin(folder: Path) -> tuple[int, Path]:
     """A new file, open, in a folder that is made if it is not there."""
-    for _ in range(TRIES - 1):
+    left = TRIES
+    while True:
+        left -= 1
         try:
             folder.mkdir(parents=True, exist_ok=True)
             file, name = tempfile.mkstemp(dir=folder)
-        except FileNotFoundError:
-            continue
-        return file, Path(name)
-    folder.mkdir(parents=True, exist_ok=True)
-    file, name = tempfile.mkstemp(dir=folder)
-    return file, Path(name)
+        except (FileNotFoundError, FileExistsError):  # it, or one above it, was there for a moment
+            if not left:
+                raise
+        else:
+            return file, Path(name)
 
 
 def _files(folder: Path) -> Iterator[os.DirEntry[str]]:

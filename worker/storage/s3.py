@@ -103,6 +103,7 @@ class Bucket:
             **self._at(key),
             "ResponseContentDisposition": f'attachment; filename="{name}"',
             "ResponseContentType": media_type,
+            "ResponseCacheControl": f"private, max-age={seconds}",
         }
         with _service():
             return cast(str, self._client.generate_presigned_url(f"{method.lower()}_object", how, ExpiresIn=seconds))
@@ -199,7 +200,7 @@ def _service() -> Iterator[None]:
         code = str(error.response.get("Error", {}).get("Code"))
         if code in GONE:
             raise FileNotFoundError("There is no such file.") from None
-        raise StorageUnavailable(f"S3 refused: {code}.") from error
+        raise StorageUnavailable(f"S3 refused: {code}.") from None
     except BotoCoreError as error:
         # Its message has the address, and may have more.
-        raise StorageUnavailable(f"S3 did not answer: {type(error).__name__}.") from error
+        raise StorageUnavailable(f"S3 did not answer: {type(error).__name__}.") from None

@@ -25,8 +25,8 @@ __all__ = ["caller", "client", "sign_up"]
 @pytest.fixture(autouse=True)
 def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests need not wait as long as users may."""
-    monkeypatch.setattr("worker.ai.openai.watching.LOOK_SECONDS", 0.02)
-    monkeypatch.setattr("worker.ai.openai.watching.DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr("worker.ai.watching.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("worker.ai.watching.DRAIN_SECONDS", 0.1)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from llmock.pytest_plugin import LLMock
+from structlog.testing import capture_logs
 
 from models.kinds import Kind
 from tests.ai.openai.asking import KEY, call_for, failure, provider, with_picture
@@ -175,7 +176,7 @@ def test_no_answer_of_bytes_does_harm(
 def test_more_than_an_answer_needs_is_not_taken(
     ours: OpenAIProvider, server: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.ai.openai.watching.MOST_BYTES", 3 * 2**20)
+    monkeypatch.setattr("worker.ai.watching.MOST_BYTES", 3 * 2**20)
     server.answer_with(flood)
     assert failure(ours, call_for(Kind.image)).code == "bad_answer"
     assert server.left.wait(5)
@@ -253,15 +254,12 @@ def test_no_key_no_words_and_nothing_of_theirs_is_told(
     assert [secret for secret in SECRETS if secret in everything] == []
 
 
-def test_a_key_that_is_refused_raises_an_alarm(
-    ours: OpenAIProvider, server: Scripted, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_key_that_is_refused_raises_an_alarm(ours: OpenAIProvider, server: Scripted) -> None:
     server.answer_with(error(401, "invalid_api_key", x_request_id="req_9"))
-    failure(ours, call_for())
-    line = "".join(capsys.readouterr())
-    assert "error" in line
-    assert "provider_rejected_key" in line
-    assert "req_9" in line
+    with capture_logs() as logs:
+        failure(ours, call_for())
+    [line] = logs
+    assert (line["log_level"], line["code"], line["request_id"]) == ("error", "provider_rejected_key", "req_9")
 
 
 def test_a_hundred_threads_share_one_client(ours: OpenAIProvider, server: Scripted) -> None:

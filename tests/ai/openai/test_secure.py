@@ -16,6 +16,7 @@ from tests.ai.openai.scripted import Scripted, analysis, delta, drip, events, pi
 from tests.uploads.drawings import picture
 from worker.ai.openai.provider import OpenAIProvider
 from worker.ai.provider import Canceled
+from worker.ai.watching import _trusted
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +35,14 @@ def secure(authority: trustme.CA) -> Iterator[Scripted]:
 @pytest.fixture
 def trusting(
     secure: Scripted, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> OpenAIProvider:
+) -> Iterator[OpenAIProvider]:
     """Our provider, where the machine trusts the authority of the server."""
     file = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(file))
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    return provider(secure.base_url)
+    _trusted.cache_clear()
+    yield provider(secure.base_url)
+    _trusted.cache_clear()
 
 
 def test_words_and_pictures_come_by_one_connection(trusting: OpenAIProvider, secure: Scripted) -> None:
@@ -76,7 +79,7 @@ def test_a_certificate_of_nobody_known_is_not_believed(secure: Scripted) -> None
 
 
 def test_who_takes_connections_and_says_nothing_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.ai.openai.watching.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("worker.ai.watching.CONNECT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"https://127.0.0.1:{mute.getsockname()[1]}/v1"
         assert failure(provider(url), call_for()).code == "provider_unreachable"

@@ -20,5 +20,5 @@ def double() -> Iterator[Double]:
 
 @pytest.fixture
 def provider(double: Double) -> PredictionsProvider:
-    spoken_to = Service(double.url, KEY, output_bytes=LIMIT, connections=8)
+    spoken_to = Service(double.url, KEY, output_bytes=LIMIT)
     return PredictionsProvider(spoken_to, output_bytes=LIMIT, attempts=ATTEMPTS, attempt_seconds=40)

@@ -131,6 +131,10 @@ class _Desk(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     double: Double
 
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # who asked may have gone in the middle of it
+            super().handle()
+
     def log_message(self, *_: Any) -> None:
         pass
 

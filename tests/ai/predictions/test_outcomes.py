@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from threading import Thread
+from time import sleep
 from typing import Any
 
 import pytest
@@ -13,7 +17,7 @@ from tests.ai.predictions.double import CLIP, KEY, Double
 from tests.unit.fake_call import FakeCall
 from worker.ai.predictions import PredictionsProvider
 from worker.ai.predictions.service import Service
-from worker.ai.provider import Canceled, Lost, Refused, Unavailable
+from worker.ai.provider import Canceled, Lost, Refused, Unavailable, Unfinished
 
 WORDS = "a red fox runs"
 
@@ -48,7 +52,8 @@ def test_a_create_that_is_turned_away(
     assert WORDS not in error.message
     assert KEY not in error.message
     alarms = [line["event"] for line in logs if line["log_level"] == "error"]
-    assert alarms == (["provider_rejected_key"] if code == "provider_rejected_key" else [])
+    assert alarms == {401: ["provider_rejected_key"], 402: ["provider_rejected_key"], 403: ["provider_rejected_key"],
+                      404: ["model_unknown"]}.get(status, [])  # fmt: skip
     assert WORDS not in str(logs)
 
 
@@ -71,8 +76,8 @@ def test_a_time_that_nobody_can_read_is_none(double: Double, provider: Predictio
     assert failure(provider, film()).retry_after is None
 
 
-def test_a_service_that_is_not_there(provider: PredictionsProvider) -> None:
-    nobody = Service("http://127.0.0.1:1/v1", KEY, output_bytes=1024, connections=1)
+def test_a_service_that_is_not_there() -> None:
+    nobody = Service("http://127.0.0.1:1/v1", KEY, output_bytes=1024)
     lonely = PredictionsProvider(nobody, output_bytes=1024, attempts=3, attempt_seconds=1)
     error = failure(lonely, film())
     assert (type(error), error.code) == (Unavailable, "provider_unreachable")
@@ -91,9 +96,9 @@ def test_a_service_that_does_not_answer(double: Double, provider: PredictionsPro
         ("The input or output was flagged as sensitive. (E005)", Refused, "content_filtered"),
         ("Your request was blocked by our content policy.", Refused, "content_filtered"),
         ("output did not pass the safety filter", Refused, "content_filtered"),
-        ("CUDA out of memory", Unavailable, "provider_error"),
-        ("no such file: model.safetensors (names are case-sensitive)", Unavailable, "provider_error"),
-        (None, Unavailable, "provider_error"),
+        ("CUDA out of memory", Unfinished, "provider_error"),
+        ("no such file: model.safetensors (names are case-sensitive)", Unfinished, "provider_error"),
+        (None, Unfinished, "provider_error"),
     ],
 )
 def test_a_prediction_that_fails(
@@ -113,7 +118,7 @@ def test_a_prediction_that_somebody_stops_at_the_service(
 ) -> None:
     double.plan("", polls=[status])
     error = failure(provider, film())
-    assert (type(error), error.code) == (Unavailable, "provider_error")
+    assert (type(error), error.code) == (Unfinished, "provider_error")
 
 
 def test_a_state_that_we_do_not_know_is_waited_out(double: Double, provider: PredictionsProvider) -> None:
@@ -143,7 +148,7 @@ def test_nobody_waits_longer_than_there_is_time(double: Double, provider: Predic
     double.plan("", polls=[429], headers={"Retry-After": "300"})
     call = film()
     error = failure(provider, call)
-    assert (type(error), error.code, error.retry_after) == (Unavailable, "provider_timeout", 300)
+    assert (type(error), error.code, error.retry_after) == (Unfinished, "provider_timeout", 300)
     error = failure(provider, film(request_id=call.begun[0]))
     assert (type(error), error.code, error.retry_after) == (Unavailable, "provider_rate_limited", 300)
     assert (double.predictions["p1"].asked, len(double.creates)) == (1, 1)
@@ -157,7 +162,7 @@ def test_a_key_that_stops_working_on_the_way_ends_the_job(double: Double, provid
 def test_a_prediction_that_is_lost_on_the_way(double: Double, provider: PredictionsProvider) -> None:
     double.plan("", polls=["processing", 404])
     error = failure(provider, film())
-    assert (type(error), error.code) == (Unavailable, "provider_error")
+    assert (type(error), error.code) == (Unfinished, "provider_error")
 
 
 @pytest.mark.parametrize(("attempt", "stopped"), [(1, []), (ATTEMPTS, ["p1"])])
@@ -166,7 +171,7 @@ def test_when_time_is_over_only_the_last_attempt_stops_the_prediction(
 ) -> None:
     double.plan("", polls=["processing"])
     error = failure(provider, film(timeout=0.3, attempt=attempt))
-    assert (type(error), error.code) == (Unavailable, "provider_timeout")
+    assert (type(error), error.code) == (Unfinished, "provider_timeout")
     assert double.cancels == stopped
     assert error.usage == (None if stopped else {}), "the attempt that takes it counts it"
 
@@ -218,3 +223,22 @@ def test_an_id_that_is_no_part_of_an_address_is_not_taken(
     call = film()
     error = failure(provider, call)
     assert (error.code, call.begun) == ("provider_error", [])
+
+
+def test_a_service_that_never_ends_its_answer_outlives_nobody() -> None:
+    class Drip(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(b"HTTP/1.1 201 Created\r\n")
+            with suppress(OSError):
+                while True:
+                    self.request.sendall(b"X-More: to come\r\n")
+                    sleep(0.05)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Drip) as server:
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        endless = Service(f"http://127.0.0.1:{server.server_address[1]}/v1", KEY, output_bytes=1024)
+        asking = PredictionsProvider(endless, output_bytes=1024, attempts=3, attempt_seconds=1)
+        error = failure(asking, film(timeout=0.3))
+        server.shutdown()
+    assert (type(error), error.code) == (Unavailable, "provider_timeout")

@@ -24,7 +24,7 @@ def test_a_film_is_ordered_waited_for_and_brought(double: Double, provider: Pred
     call = film()
     made = provider.generate(call)
     assert (file(made).media_type, file(made).data) == ("video/mp4", CLIP)
-    assert made.usage == {"seconds": 3, "predict_seconds": 2}
+    assert made.usage == {"seconds": 1, "predict_seconds": 2}
     assert ([made.request_id], call.begun) == (["predictions:p1"], ["predictions:p1"])
     [asked] = double.creates
     assert asked["path"] == "/v1/models/acme/video-2/predictions"
@@ -68,7 +68,7 @@ def test_what_each_kind_tells_its_model(
         asked["input"]["image"] = "data"
     assert asked["input"] == told
     if kind is Kind.lipsync:
-        assert (file(made).media_type, made.usage) == ("video/mp4", {"seconds": 10, "predict_seconds": 2})
+        assert (file(made).media_type, made.usage) == ("video/mp4", {"seconds": 1, "predict_seconds": 2})
     else:
         assert (file(made).data, made.usage) == (PICTURE, {"images": 1, "predict_seconds": 2})
 
@@ -115,4 +115,4 @@ def test_the_service_says_when_to_ask_again(double: Double, provider: Prediction
 
 def test_a_service_that_does_not_say_how_long_it_worked(double: Double, provider: PredictionsProvider) -> None:
     double.plan("", predict_time=None)
-    assert provider.generate(film()).usage == {"seconds": 3}
+    assert provider.generate(film()).usage == {"seconds": 1}

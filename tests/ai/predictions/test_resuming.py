@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.ai.predictions.asking import failure, file, film
+from tests.ai.predictions.asking import ATTEMPTS, failure, file, film
 from tests.ai.predictions.double import CLIP, Double, Plan
 from tests.unit.fake_call import JOB
 from worker.ai.predictions import PredictionsProvider
-from worker.ai.provider import Refused, Unavailable
+from worker.ai.provider import Canceled, Refused, Unavailable, Unfinished
 
 
 def stopped(double: Double, provider: PredictionsProvider, **about: Any) -> Plan:
@@ -31,7 +31,7 @@ def test_what_was_begun_is_waited_for_and_not_ordered_again(
     stopped(double, provider, polls=[*polls])
     call = film(attempt=2, request_id="predictions:p1")
     made = provider.generate(call)
-    assert (file(made).data, made.request_id, made.usage["seconds"]) == (CLIP, "predictions:p1", 3)
+    assert (file(made).data, made.request_id, made.usage["seconds"]) == (CLIP, "predictions:p1", 1)
     assert (len(double.creates), call.begun) == (1, [])
 
 
@@ -70,7 +70,7 @@ def test_what_a_filter_refused_is_not_ordered_again(double: Double, provider: Pr
 def test_what_fails_under_our_eyes_is_left_to_the_next_attempt(double: Double, provider: PredictionsProvider) -> None:
     stopped(double, provider, polls=["processing", "processing", "failed"])
     error = failure(provider, film(attempt=2, request_id="predictions:p1"))
-    assert (type(error), error.code, len(double.creates)) == (Unavailable, "provider_error", 1)
+    assert (type(error), error.code, len(double.creates)) == (Unfinished, "provider_error", 1)
 
 
 def test_a_service_that_is_down_is_asked_another_time(double: Double, provider: PredictionsProvider) -> None:
@@ -97,3 +97,18 @@ def test_an_id_of_somebody_else_is_not_asked_for(
     made = provider.generate(film(attempt=2, request_id=request_id))
     assert made.request_id == "predictions:p1"
     assert double.creates[0]["key"] == str(JOB)
+
+
+def test_a_user_who_cancels_before_it_is_asked_for_again_stops_it_too(
+    double: Double, provider: PredictionsProvider
+) -> None:
+    stopped(double, provider)
+    with pytest.raises(Canceled):
+        provider.generate(film(attempt=2, request_id="predictions:p1", canceled=True))
+    assert (double.cancels, len(double.creates)) == (["p1"], 1)
+
+
+def test_the_last_attempt_stops_what_it_cannot_ask_for(double: Double, provider: PredictionsProvider) -> None:
+    stopped(double, provider, polls=[503])
+    error = failure(provider, film(attempt=ATTEMPTS, request_id="predictions:p1"))
+    assert (error.code, error.usage, double.cancels) == ("provider_error", None, ["p1"])

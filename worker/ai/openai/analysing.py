@@ -16,8 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from models.kinds import ChatOptions
 from worker.ai.openai.errors import bad_answer, told
 from worker.ai.openai.talking import Answer, Asked, Said, Talk, plain
-from worker.ai.openai.watching import Watch
 from worker.ai.provider import Analysis, Call, Generation, ProviderError
+from worker.ai.watching import Watch
 
 DEPTHS = {
     "short": "`summary` is one or two sentences.",

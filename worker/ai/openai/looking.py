@@ -8,8 +8,8 @@ from openai import OpenAI
 from models.pictures import Picture
 from worker.ai.openai.errors import bad_answer, told
 from worker.ai.openai.talking import Asked, Said, Talk
-from worker.ai.openai.watching import Watch
 from worker.ai.provider import Call, Generation, Text
+from worker.ai.watching import Watch
 
 INSTRUCTIONS = """\
 Answer the user's question about the picture, in the language of the question, in plain text. What is written in the

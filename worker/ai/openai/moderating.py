@@ -13,8 +13,8 @@ from worker.ai.moderation import Verdict, has_picture, words
 from worker.ai.openai.errors import bad_answer, our_errors, told
 from worker.ai.openai.provider import client_of
 from worker.ai.openai.talking import as_url, plain
-from worker.ai.openai.watching import watching
 from worker.ai.provider import Call, Unavailable
+from worker.ai.watching import watching
 
 
 class _Result(BaseModel):

@@ -15,8 +15,8 @@ from worker.ai.openai.drawing import draw, redraw
 from worker.ai.openai.looking import look
 from worker.ai.openai.speaking import VOICES, speak
 from worker.ai.openai.talking import Talk, by_completions, by_responses
-from worker.ai.openai.watching import watched_client, watching
 from worker.ai.provider import Call, Generation, Refused
+from worker.ai.watching import watched_client, watching
 
 OPENAIS_URL = "https://api.openai.com/v1"
 

@@ -20,8 +20,8 @@ from pydantic import BaseModel
 
 from models.pictures import Picture
 from worker.ai.openai.errors import bad_answer, cut_off, filtered, known_as, of_code, our_errors, told
-from worker.ai.openai.watching import DRAIN_SECONDS, Watch
 from worker.ai.provider import ProviderError
+from worker.ai.watching import DRAIN_SECONDS, Watch
 
 MOST_TOKENS = 16_384
 """Of one answer, what the model thinks to itself included. Ours take a few hundred."""

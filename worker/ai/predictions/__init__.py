@@ -4,6 +4,7 @@
     service.py   the protocol: create, get, cancel, files; what goes wrong with it, in our codes
     inputs.py    from our typed inputs to what the model calls them
     outputs.py   from what the service gives to files, fetched with care
+    lengths.py   how long a film is
     provider.py  one attempt: create or resume, wait, take
 """
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes, urljoin
 
 from models.kinds import Kind
 from worker.ai.predictions.service import Service, TooMuch, checked
-from worker.ai.provider import Artefact, Refused, Unavailable
+from worker.ai.provider import Artefact, Refused, Unavailable, Unfinished
 from worker.fetching import Deadline, fetch
 
 MOST_OUTPUTS = 10
@@ -49,7 +49,7 @@ GONE = frozenset((401, 403, 404, 410))
 _DATA_URL = re.compile(r"data:[^,]{0,200},", re.ASCII)
 
 
-class Gone(Unavailable):
+class Gone(Unfinished):
     """What the service made is not there any more: it must be made again."""
 
     def __init__(self) -> None:

@@ -10,6 +10,8 @@ happens once, too.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import ceil
 from typing import Self
 
@@ -18,9 +20,20 @@ import structlog
 from config import Settings
 from config.basis import told as plain
 from worker.ai.predictions.inputs import NAMES, told
+from worker.ai.predictions.lengths import seconds_of
 from worker.ai.predictions.outputs import FAMILY, Gone, take
 from worker.ai.predictions.service import Prediction, Service, as_data_url
-from worker.ai.provider import Artefact, Call, Canceled, Generation, Lost, ProviderError, Refused, Unavailable
+from worker.ai.provider import (
+    Artefact,
+    Call,
+    Canceled,
+    Generation,
+    Lost,
+    ProviderError,
+    Refused,
+    Unavailable,
+    Unfinished,
+)
 from worker.fetching import Deadline
 
 log = structlog.get_logger(__name__)
@@ -59,7 +72,6 @@ class PredictionsProvider:
             settings.predictions_url,
             plain(settings.predictions_api_key),
             output_bytes=settings.predictions_output_bytes,
-            connections=settings.generation_concurrency,
         )
         return cls(
             service,
@@ -82,7 +94,8 @@ class PredictionsProvider:
 
     def _resumed(self, call: Call, prediction_id: str, deadline: Deadline) -> Generation | None:
         """What an earlier attempt began, or None if nothing will come of it any more."""
-        found = self._next(call, prediction_id, 0, deadline)
+        with self._minding(call, prediction_id):
+            found = self._next(call, prediction_id, 0, deadline)
         if found is None or _is_lost(found):
             return None
         try:
@@ -102,26 +115,32 @@ class PredictionsProvider:
         return where or as_data_url(picture)
 
     def _awaited(self, call: Call, prediction: Prediction, deadline: Deadline) -> Prediction:
-        """The prediction once it is over. Whoever stops waiting for good stops the prediction."""
+        """The prediction once it is over."""
         wait = FIRST_WAIT_SECONDS
-        try:
+        with self._minding(call, prediction.id):
             while not prediction.over:
                 found = self._next(call, prediction.id, max(wait, prediction.retry_after or 0), deadline)
                 if found is None:
-                    raise Unavailable("provider_error", "The provider has lost the work.")
+                    raise Unfinished("provider_error", "The provider has lost the work.")
                 prediction, wait = found, min(wait * GROWTH, LONGEST_WAIT_SECONDS)
+        return prediction
+
+    @contextmanager
+    def _minding(self, call: Call, prediction_id: str) -> Iterator[None]:
+        """While a prediction is waited for: whoever stops waiting for good stops it."""
+        try:
+            yield
         except Lost:
             raise
         except Canceled:
-            self._stop(prediction.id)
+            self._stop(prediction_id)
             raise
         except Unavailable as error:
             if call.attempt >= self._attempts:
-                self._stop(prediction.id)
+                self._stop(prediction_id)
             else:
                 error.usage = {}  # the attempt that takes it counts it
             raise
-        return prediction
 
     def _next(self, call: Call, prediction_id: str, wait: float, deadline: Deadline) -> Prediction | None:
         """How the prediction is after so many seconds, or None if it is unknown. Passing trouble is waited out."""
@@ -149,10 +168,10 @@ class PredictionsProvider:
                 words = "The provider's content filter refused this request."
                 raise Refused("content_filtered", words, usage=_worked(prediction) or None)
             words = "The provider could not do the work."
-            raise Unavailable("provider_error", words, usage=_worked(prediction) or None)
+            raise Unfinished("provider_error", words, usage=_worked(prediction) or None)
         if prediction.status != "succeeded":
             words = "The work was stopped at the provider."
-            raise Unavailable("provider_error", words, usage=_worked(prediction) or None)
+            raise Unfinished("provider_error", words, usage=_worked(prediction) or None)
         try:
             files = take(self._service, call.kind, prediction.output, most_bytes=self._output_bytes, within=deadline)
         except (Gone, Refused) as error:
@@ -190,13 +209,17 @@ def _pause(call: Call, seconds: float, deadline: Deadline) -> None:
     call.pause(seconds if in_time else 0)
     if not in_time:
         later = seconds if seconds > LONGEST_WAIT_SECONDS else None
-        raise Unavailable("provider_timeout", "The provider did not finish in time.", retry_after=later)
+        raise Unfinished("provider_timeout", "The provider did not finish in time.", retry_after=later)
 
 
 def _usage(call: Call, prediction: Prediction, files: tuple[Artefact, ...] = ()) -> dict[str, int]:
-    """What is ordered in `seconds`, what is made in `images`, and the seconds that the model worked."""
-    usage = {"images": len(files) or 1} if FAMILY[call.kind] == "image" else {"seconds": int(call.input["seconds"])}
-    return usage | _worked(prediction)
+    """What is made, in `images` or `seconds`, and the seconds that the model worked. A film that does not say how long
+    it is has the length that was ordered."""
+    if FAMILY[call.kind] == "image":
+        return {"images": len(files) or 1} | _worked(prediction)
+    lengths = [seconds_of(file.data) for file in files]
+    made = sum(length for length in lengths if length) if lengths and all(lengths) else int(call.input["seconds"])
+    return {"seconds": made} | _worked(prediction)
 
 
 def _worked(prediction: Prediction) -> dict[str, int]:

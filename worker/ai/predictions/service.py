@@ -9,13 +9,11 @@ from __future__ import annotations
 import base64
 import json
 import re
-import ssl
 import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import cache
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -26,13 +24,13 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError
 from config.predictions import PREDICTIONS_MODEL
 from models.pictures import Picture
 from worker.ai.provider import ProviderError, Refused, Unavailable
-from worker.fetching import Deadline
+from worker.ai.watching import keeping_to, watched_client
+from worker.fetching import AROUND_A_BODY, Deadline
 
 log = structlog.get_logger(__name__)
 
-CONNECT_SECONDS = 5.0
-SILENT_SECONDS = 30.0
-"""How long the service may say nothing: creating may include finding a machine."""
+ASK_SECONDS = 60.0
+"""How long asking or ordering may take: that may include finding a machine, and a picture goes along."""
 
 MOST_ANSWER_BYTES = 1024 * 1024
 """Of an answer about a prediction, beyond the outputs that may be in it."""
@@ -99,24 +97,33 @@ class TooMuch(Exception):
     """More bytes came than may come."""
 
 
-@cache
-def _authorities() -> ssl.SSLContext:
-    """The certificates that are believed; reading them takes longer than anything else here."""
-    return httpx2.create_ssl_context()
+class Patience:
+    """How long a request may still take, and how much it may bring in; whether a user cancels is not its business: what
+    has been ordered must be known by its id before it can be stopped."""
+
+    def __init__(self, within: Deadline, most_bytes: int) -> None:
+        self._within = within
+        self._room = most_bytes + AROUND_A_BODY
+
+    def left(self, most: float) -> float:
+        return self._within.left(most)
+
+    def came(self, size: int) -> None:
+        self._room -= size
+        if self._room < 0:
+            raise TooMuch
 
 
 class Service:
     """One prediction service. Any number of threads share it."""
 
-    def __init__(self, url: str, key: str, *, output_bytes: int, connections: int) -> None:
+    def __init__(self, url: str, key: str, *, output_bytes: int) -> None:
         self.url = url
         # What is inline comes in base64.
         self._most_bytes = output_bytes * 4 // 3 + MOST_ANSWER_BYTES
-        self._http = httpx2.Client(
-            headers={"Authorization": f"Bearer {key}", "User-Agent": "Coinop", "Accept-Encoding": "identity"},
-            verify=_authorities(),
-            follow_redirects=False,
-            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=20),
+        self._http = watched_client()
+        self._http.headers.update(
+            {"Authorization": f"Bearer {key}", "User-Agent": "Coinop", "Accept-Encoding": "identity"}
         )
 
     def create(
@@ -128,14 +135,16 @@ class Service:
         `ProviderError`.
         """
         named = PREDICTIONS_MODEL.fullmatch(model)
-        if named is None:  # the settings are checked, so somebody else asks
-            raise Refused("provider_refused", "The provider has no such model.")
+        if named is None:
+            raise _no_such_model(model)
         if version := named["version"]:
             path, body = "/predictions", {"version": version, "input": values}
         else:
             path, body = f"/models/{named['owner']}/{named['name']}/predictions", {"input": values}
         headers = {"Idempotency-Key": key, "Cancel-After": f"{max(5, round(cancel_after))}s"}
         answer = self._ask("POST", path, within, headers=headers, json=body)
+        if answer.status == 404:
+            raise _no_such_model(model)
         return _read(checked(answer))
 
     def get(self, prediction_id: str, *, within: Deadline) -> Prediction | None:
@@ -171,24 +180,34 @@ class Service:
 
     def _ask(self, method: str, path: str, within: Deadline, **how: Any) -> Answer:
         try:
-            return self._send(method, self.url + path, within, self._most_bytes, **how)
+            soon = Deadline(within.left(ASK_SECONDS))
+            return self._send(method, self.url + path, soon, self._most_bytes, **how)
         except TooMuch:
             raise Refused("bad_answer", "The provider's answer is too large.") from None
+        except TimeoutError:
+            raise _too_late() from None
 
     def _send(self, method: str, url: str, within: Deadline, most_bytes: int, **how: Any) -> Answer:
         try:
-            timeout = httpx2.Timeout(within.left(SILENT_SECONDS), connect=within.left(CONNECT_SECONDS))
-            request = self._http.build_request(method, url, timeout=timeout, **how)
-            with closing(self._http.send(request, stream=True)) as response:
+            with (
+                keeping_to(Patience(within, most_bytes)),
+                closing(self._http.send(self._http.build_request(method, url, **how), stream=True)) as response,
+            ):
                 fine = response.status_code < 400
-                body = _body(response, most_bytes if fine else MOST_FAULT_BYTES, within, cut=not fine)
+                body = _body(response, most_bytes if fine else MOST_FAULT_BYTES, cut=not fine)
                 return Answer(response.status_code, response.headers, body)
         except (httpx2.ConnectError, httpx2.ConnectTimeout):
             raise Unavailable("provider_unreachable", "The provider cannot be reached.") from None
         except (TimeoutError, httpx2.TimeoutException):
-            raise Unavailable("provider_timeout", "The provider did not answer in time.") from None
+            raise _too_late() from None
         except (httpx2.HTTPError, httpx2.InvalidURL):
             raise Unavailable("provider_unreachable", "The connection to the provider broke.") from None
+
+
+def _no_such_model(model: str) -> Refused:
+    """For a name that the settings or an action got wrong: nobody's jobs will work with it."""
+    log.error("model_unknown", provider="predictions", model=model)
+    return Refused("provider_refused", "The provider has no such model.")
 
 
 def checked(answer: Answer) -> Answer:
@@ -222,17 +241,20 @@ def _origin(url: str) -> tuple[str, str, int | None] | None:
     return parts.scheme, parts.hostname or "", port or usual.get(parts.scheme)
 
 
-def _body(response: httpx2.Response, most_bytes: int, within: Deadline, *, cut: bool) -> bytes:
+def _body(response: httpx2.Response, most_bytes: int, *, cut: bool) -> bytes:
     """What comes, `most_bytes` at most: the rest is cut off or too much."""
     data = bytearray()
     for piece in response.iter_bytes():
         data += piece
-        within.left(1)
         if len(data) > most_bytes:
             if cut:
                 break
             raise TooMuch
     return bytes(data)
+
+
+def _too_late() -> Unavailable:
+    return Unavailable("provider_timeout", "The provider did not answer in time.")
 
 
 def _read(answer: Answer) -> Prediction:
@@ -266,8 +288,6 @@ def _fault(answer: Answer) -> ProviderError:
         return Unavailable("provider_error", f"The provider answers {status}.", retry_after=wait)
     if FILTERED.search(answer.body.decode(errors="replace")):
         return Refused("content_filtered", "The provider's content filter refused this request.")
-    if status == 404:
-        return Refused("provider_refused", "The provider has no such model.")
     return Refused("provider_refused", "The provider refused this request.")
 
 

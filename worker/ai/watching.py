@@ -12,7 +12,8 @@ import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from functools import cache
+from typing import Any, Protocol
 
 import certifi
 import httpcore2
@@ -35,6 +36,18 @@ PIECE = 64 * 1024
 
 IDLE_CONNECTIONS, IDLE_SECONDS = 100, 30.0
 """How many connections wait for the next call, and for how long. In use there is no limit but that of the calls."""
+
+
+class Limits(Protocol):
+    """What a connection is asked to keep to."""
+
+    def left(self, most: float) -> float:
+        """Seconds that may still be waited, `most` at most. Raises what the wait is to end with, if there are none."""
+        ...
+
+    def came(self, size: int) -> None:
+        """Count bytes that came in. Raises what is to be made of too many."""
+        ...
 
 
 class Watch:
@@ -69,7 +82,7 @@ class Watch:
             self._deadline = usual
 
 
-_watch: ContextVar[Watch] = ContextVar("watch")
+_watch: ContextVar[Limits] = ContextVar("watch")
 """Of the call that this thread is at."""
 
 
@@ -77,9 +90,16 @@ _watch: ContextVar[Watch] = ContextVar("watch")
 def watching(call: Call) -> Iterator[Watch]:
     """Within the block, all connections that this thread waits on keep to the limits of `call`."""
     watch = Watch(call)
-    token = _watch.set(watch)
-    try:
+    with keeping_to(watch):
         yield watch
+
+
+@contextmanager
+def keeping_to(limits: Limits) -> Iterator[None]:
+    """Within the block, all connections that this thread waits on keep to these limits."""
+    token = _watch.set(limits)
+    try:
+        yield
     finally:
         _watch.reset(token)
 
@@ -136,16 +156,22 @@ class WatchedBackend(httpcore2.SyncBackend):
         return WatchedStream(super().connect_tcp(host, port, seconds, local_address, socket_options))
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Whose certificates are believed. Reading them takes longer than all else that a client is made of."""
+    # What the machine trusts, or SSL_CERT_FILE says, is not enough: some containers trust nobody.
+    trusted = httpx2.create_ssl_context()
+    trusted.load_verify_locations(certifi.where())
+    return trusted
+
+
 class WatchedTransport(httpx2.HTTPTransport):
     """One pool of watched connections, for all threads."""
 
     def __init__(self) -> None:
-        # What the machine trusts, or SSL_CERT_FILE says, is not enough: some containers trust nobody.
-        trusted = httpx2.create_ssl_context()
-        trusted.load_verify_locations(certifi.where())
-        super().__init__(verify=trusted)
+        super().__init__(verify=_trusted())
         self._pool = httpcore2.ConnectionPool(
-            ssl_context=trusted,
+            ssl_context=_trusted(),
             max_connections=None,
             max_keepalive_connections=IDLE_CONNECTIONS,
             keepalive_expiry=IDLE_SECONDS,
