@@ -69,7 +69,7 @@ def sweep() -> int:
 
 @pytest.mark.parametrize("off", ["", "hashjoin mergejoin hashagg sort material"])
 def test_no_plan_of_the_database_calls_more_than_was_asked_for(postgresql: str, new_user: NewUser, off: str) -> None:
-    """Which plan PostgreSQL takes follows from its statistics; a limit within an UPDATE does not hold in all of them."""
+    """Which plan PostgreSQL takes follows from its statistics, and a limit within an UPDATE does not hold in all."""
     user, _ = new_user(100)
     made = crowd(user, FAIR + 5)
     with sessions() as session:
