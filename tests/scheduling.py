@@ -30,7 +30,9 @@ def group(nodeid: str) -> str | None:
     """The name that tests have in common which share a whole running Coinop, or users; None for all others."""
     if nodeid.startswith("tests/security/test_row_level.py"):
         return "users behind walls"
-    shared = re.match(r"tests/(system|presets)/.*\[(sqlite|postgresql)\b", nodeid)
+    if nodeid.startswith("tests/system/test_waiting.py"):
+        return "house where callers wait"
+    shared = re.match(r"tests/(system|presets)/.*[\[-](sqlite|postgresql)\b", nodeid)
     if shared is None:
         return None
     folder, database = shared.groups()

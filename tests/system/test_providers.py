@@ -19,6 +19,13 @@ from tests.system.houses import Houses
 from tests.uploads.drawings import picture
 
 
+@pytest.fixture(scope="module", params=["postgresql"])
+def lodging(request: pytest.FixtureRequest) -> str:
+    """The database: one is enough for what is about providers."""
+    database: str = request.param
+    return database
+
+
 @pytest.fixture(scope="module")
 def double(lodging: str) -> Iterator[Double]:
     """A service of the house's own in this process, which outlives whatever dies there."""
