@@ -105,10 +105,11 @@ def take_due(session: Session, *, limit: int) -> list[Message]:
         .order_by(Outbox.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        .cte("due")
     )
     rows: Sequence[Any] = session.execute(
         update(Outbox)
-        .where(Outbox.id.in_(due))
+        .where(Outbox.id.in_(select(due.c.id)))
         .values(due_at=now(GRACE_SECONDS))
         .returning(Outbox.id, Outbox.task, Outbox.task_id, Outbox.queue, Outbox.args, Outbox.request_id)
     ).all()

@@ -106,10 +106,17 @@ def wake_again(session: Session, *, limit: int) -> int:
 
     A spare wake-up does no harm. Skips those that another sweep is busy with. Returns how many there were.
     """
-    due = select(Email.id).where(*_forgotten()).order_by(Email.due_at).limit(limit).with_for_update(skip_locked=True)
+    due = (
+        select(Email.id)
+        .where(*_forgotten())
+        .order_by(Email.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
     woken = session.scalars(
         update(Email)
-        .where(Email.id.in_(due))
+        .where(Email.id.in_(select(due.c.id)))
         .values(due_at=now())
         .returning(Email.id)
         .execution_options(synchronize_session=False)

@@ -44,10 +44,12 @@ def call_next(session: Session, *, user_id: UUID, number: int = 1) -> int:
             .order_by(Job.id)
             .limit(number - called)
             .with_for_update(skip_locked=True, key_share=True)
+            # Not within the UPDATE, where PostgreSQL may look anew for each row and so find more than the limit.
+            .cte("found")
         )
         ids = session.scalars(
             update(Job)
-            .where(Job.id.in_(found))
+            .where(Job.id.in_(select(found.c.id)))
             .values(waits_for=None, run_after=now())
             .returning(Job.id)
             .execution_options(synchronize_session=False)

@@ -120,10 +120,11 @@ def _call(session: Session, which: ColumnElement[bool], *, number: int) -> int:
         .order_by(Job.queue.desc(), Job.id)
         .limit(number)
         .with_for_update(skip_locked=True, key_share=True)
+        .cte("found")
     )
     rows = session.execute(
         update(Job)
-        .where(Job.id.in_(found))
+        .where(Job.id.in_(select(found.c.id)))
         .values(waits_for=None, run_after=now())
         .returning(Job.id, Job.queue)
         .execution_options(synchronize_session=False)

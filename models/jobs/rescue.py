@@ -106,10 +106,11 @@ def wake_again(session: Session, queue: Queue) -> int:
         .order_by(Job.run_after)
         .limit(PAGE)
         .with_for_update(skip_locked=True, key_share=True)
+        .cte("forgotten")
     )
     woken = session.scalars(
         update(Job)
-        .where(Job.id.in_(forgotten))
+        .where(Job.id.in_(select(forgotten.c.id)))
         .values(run_after=now())
         .returning(Job.id)
         .execution_options(synchronize_session=False)

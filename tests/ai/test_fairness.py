@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from config import settings
 from models import jobs
@@ -65,6 +65,18 @@ def in_line(*job_ids: UUID) -> list[bool]:
 
 def sweep() -> int:
     return work.once(jobs.call_waiting)
+
+
+@pytest.mark.parametrize("off", ["", "hashjoin mergejoin hashagg sort material"])
+def test_no_plan_of_the_database_calls_more_than_was_asked_for(postgresql: str, new_user: NewUser, off: str) -> None:
+    """Which plan PostgreSQL takes follows from its statistics, and a limit within an UPDATE does not hold in all."""
+    user, _ = new_user(100)
+    made = crowd(user, FAIR + 5)
+    with sessions() as session:
+        for way in off.split():
+            session.execute(text(f"SET LOCAL enable_{way} = off"))
+        assert jobs.call_next(session, user_id=user) == 1
+    assert in_line(*made[FAIR:]) == [False, True, True, True, True]
 
 
 def test_half_of_what_a_worker_runs_is_fair_unless_somebody_says_otherwise() -> None:
