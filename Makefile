@@ -40,6 +40,10 @@ contracts: .venv/.installed ## check which package imports which
 migrate: .venv/.installed ## bring the tables and the catalog up to date
 	@$(PY) -m flask --app wsgi migrate
 
+.PHONY: doctor
+doctor: .venv/.installed ## look at everything Coinop needs: what is wrong, and what to do (ARGS=--json)
+	@$(PY) -m ops.doctor $(ARGS)
+
 .PHONY: stripe-sync
 stripe-sync: .venv/.installed ## show which prices of plans Stripe lacks; ARGS=--yes makes them
 	@$(PY) -m ops.stripe sync $(ARGS)

@@ -94,6 +94,7 @@ def _every(seconds: float, task: str, queue: str = "maintenance") -> dict[str, o
 
 
 beat_schedule = {
+    "show that this is done": _every(15.0, "maintenance.sign_of_life"),
     "rescue silent jobs": _every(_settings.rescue_seconds, "maintenance.rescue"),
     "end jobs that waited too long": _every(5.0, "maintenance.expire_waiting"),
     "publish what a crash left in the outbox": _every(2.0, "maintenance.sweep_outbox"),

@@ -15,6 +15,13 @@ limit_request_field_size = 8190
 header_map = "drop"
 
 
+def on_starting(server: object) -> None:
+    """Before there is any process that serves: they all count in the files of one folder."""
+    import counters
+
+    counters.record_for("web")
+
+
 def post_worker_init(worker: object) -> None:
     """Once the app is there: a process that is to end sends away who waits in it, rather than wait for them."""
     from web import waiting

@@ -1,6 +1,7 @@
 """The front door's entry: `gunicorn wsgi:app`, `flask …`.
 
-`flask stripe` joins here and not in `web/`, which knows nothing of talking to Stripe. It is loaded when it is run.
+`flask stripe` and `flask doctor` join here and not in `web/`, which knows nothing of those whom they talk to. They are
+loaded when they are run.
 """
 
 from __future__ import annotations
@@ -9,9 +10,19 @@ import sys
 
 import click
 
-from web import create_app
+from config import BadSettings
 
-app = create_app()
+try:
+    from web import create_app
+
+    app = create_app()
+except BadSettings as error:
+    # The doctor says what is wrong also when nothing can start.
+    if sys.argv[-1] != "doctor" and sys.argv[-2:] != ["doctor", "--json"]:
+        raise
+    from ops.doctor import refused, report
+
+    sys.exit(report(refused(error), as_json=sys.argv[-1] == "--json"))
 
 
 @app.cli.command("stripe", add_help_option=False, context_settings={"ignore_unknown_options": True})
@@ -19,5 +30,14 @@ app = create_app()
 def stripe(arguments: tuple[str, ...]) -> None:
     """Look after the Stripe account: `sync`, `sync --yes`, `doctor`."""
     from ops.stripe import main
+
+    sys.exit(main(arguments))
+
+
+@app.cli.command("doctor", add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1)
+def doctor(arguments: tuple[str, ...]) -> None:
+    """Look at everything Coinop needs: what is wrong, and what to do (`--json`)."""
+    from ops.doctor import main
 
     sys.exit(main(arguments))

@@ -28,6 +28,7 @@ from config.openai import OpenAISettings
 from config.payments import LIVE_KEYS, PaymentSettings, PaymentsMode
 from config.predictions import PredictionsSettings
 from config.storage import StorageSettings
+from config.visibility import VisibilitySettings
 from strictness import (
     HOW_TO_MAKE_ONE,
     SHORTEST_PASSWORD,
@@ -59,6 +60,7 @@ class Settings(
     PaymentSettings,
     MailSettings,
     StorageSettings,
+    VisibilitySettings,
     Basis,
 ):
     """All settings. Times are in seconds, sizes in bytes unless the name says otherwise."""
@@ -189,6 +191,7 @@ class Settings(
             "JWT_SECRET_KEY": (self.jwt_secret_key, SHORTEST_SECRET),
             "ADMIN_API_KEY": (self.admin_api_key, SHORTEST_SECRET),
             "FLOWER_PASSWORD": (self.flower_password, SHORTEST_PASSWORD),
+            "METRICS_TOKEN": (self.metrics_token, SHORTEST_SECRET),
         }
         for name, (secret, shortest) in secrets.items():
             if secret is None:

@@ -59,18 +59,34 @@ def record(
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
     reason: str | None = None,
-) -> None:
-    """Write down a change with the transaction that makes it, so that neither is without the other.
+) -> AuditEntry:
+    """Write down a change with the transaction that makes it, so that neither is without the other. Returns the entry.
 
     `verb` says what was done in dotted words (`user.role`). No secrets in `before` and `after`, and nothing that tells
     who a user is but the id: entries outlast the account.
     """
-    session.execute(
-        insert(AuditEntry).values(
+    return session.scalars(
+        insert(AuditEntry)
+        .values(
             actor=by.actor, actor_id=by.actor_id, verb=verb, target=target, before=before, after=after, reason=reason,
             request_id=by.request_id,
         )
-    )  # fmt: skip
+        .returning(AuditEntry)
+    ).one()  # fmt: skip
+
+
+def decided_before(session: Session, *, verb: str, target: str, key: str) -> AuditEntry | None:
+    """The entry about `target` whose `after` has this `key`; the caller keeps others from writing it meanwhile."""
+    return session.scalar(
+        select(AuditEntry).where(
+            AuditEntry.target == target, AuditEntry.verb == verb, AuditEntry.after["key"].as_string() == key
+        )
+    )
+
+
+def newest(session: Session, *, target: str) -> AuditEntry | None:
+    """The last entry about `target`, if there is one."""
+    return session.scalar(select(AuditEntry).where(AuditEntry.target == target).order_by(AuditEntry.id.desc()).limit(1))
 
 
 @dataclass(frozen=True, slots=True)

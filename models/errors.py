@@ -275,6 +275,38 @@ class NotCancelable(Refusal):
     title = "This job has already ended"
 
 
+class JobNotWaiting(Refusal):
+    """Only a job that waits can be called. Member: `job_status`."""
+
+    status = 409
+    code = "not_waiting"
+    title = "This job does not wait"
+
+
+class EmailNotSendable(Refusal):
+    """An e-mail that is not sent again. Member: `state`."""
+
+    status = 409
+    code = "not_sendable"
+    title = "This e-mail is not sent again"
+
+
+class CatalogChanged(Refusal):
+    """Somebody changed the catalog since it was read. Member: `version`, the one that is sold now."""
+
+    status = 412
+    code = "catalog_changed"
+    title = "The catalog has been changed meanwhile"
+
+
+class JobNotRefundable(Refusal):
+    """Nothing of a job's charge is left to give back. Members, in credits: `charged`, `given_back`."""
+
+    status = 409
+    code = "not_refundable"
+    title = "Nothing of this job can be given back"
+
+
 class JobNotFinished(Refusal):
     """Too early: the job has not ended. Member: `job_status`."""
 

@@ -15,8 +15,11 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, CTE, String, Uuid, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
+from structlog.contextvars import get_contextvars
 
 from models.database import AwareDateTime, Base, Json, Lone, Prepared, Sender, is_postgresql, new_id, now
+
+LONGEST_REQUEST_ID = 64
 
 GRACE_SECONDS = 10
 """How long the process that staged a message has to publish it before a sweep does."""
@@ -35,23 +38,32 @@ class Outbox(Base):
     task_id: Mapped[str] = mapped_column(String(64))
     queue: Mapped[str] = mapped_column(String(50))
     args: Mapped[list[str]] = mapped_column(Json)
+    request_id: Mapped[str | None] = mapped_column(String(LONGEST_REQUEST_ID))
     due_at: Mapped[datetime] = mapped_column(AwareDateTime, index=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A wake-up on its way to the broker. `task_id` is what Flower shows."""
+    """A wake-up on its way to the broker. `task_id` is what Flower shows, `request_id` what log lines say that go back
+    to the same request."""
 
     id: UUID
     task: str
     task_id: str
     queue: str
     args: tuple[str, ...]
+    request_id: str | None = None
 
 
 def message(*, task: str, queue: str, args: Sequence[str], task_id: str) -> Message:
-    """A message with an id of its own, not stored yet."""
-    return Message(id=new_id(), task=task, task_id=task_id, queue=queue, args=tuple(args))
+    """A message with an id of its own, not stored yet; it goes back to the request that this code works for."""
+    return Message(new_id(), task, task_id, queue, tuple(args), current_request())
+
+
+def current_request() -> str | None:
+    """The request that this code works for, as its log lines name it; None when it works for none."""
+    bound = get_contextvars().get("request_id")
+    return str(bound)[:LONGEST_REQUEST_ID] if bound else None
 
 
 def stage(session: Session, *messages: Message, delay: float = 0) -> None:
@@ -59,8 +71,12 @@ def stage(session: Session, *messages: Message, delay: float = 0) -> None:
     if not messages:
         return
     rows = [
-        {"id": m.id, "task": m.task, "task_id": m.task_id, "queue": m.queue, "args": list(m.args)} for m in messages
-    ]
+        {
+            "id": m.id, "task": m.task, "task_id": m.task_id, "queue": m.queue, "args": list(m.args),
+            "request_id": m.request_id,
+        }
+        for m in messages
+    ]  # fmt: skip
     session.execute(insert(Outbox).values(due_at=now(delay or GRACE_SECONDS)), rows)
     if not delay:
         staged(session, *messages)
@@ -73,7 +89,7 @@ def staged(session: Sender, *messages: Message) -> None:
 
 def staging(after: CTE) -> CTE:
     """Store one message as a step of a larger statement, once for each row of `after`; parameters start `message_`."""
-    columns = ("id", "task", "task_id", "queue", "args", "due_at")
+    columns = ("id", "task", "task_id", "queue", "args", "request_id", "due_at")
     values = select(
         *(bindparam(f"message_{name}", type_=Outbox.__table__.c[name].type) for name in columns[:-1]),
         now(GRACE_SECONDS),
@@ -95,9 +111,9 @@ def take_due(session: Session, *, limit: int) -> list[Message]:
         update(Outbox)
         .where(Outbox.id.in_(select(due.c.id)))
         .values(due_at=now(GRACE_SECONDS))
-        .returning(Outbox.id, Outbox.task, Outbox.task_id, Outbox.queue, Outbox.args)
+        .returning(Outbox.id, Outbox.task, Outbox.task_id, Outbox.queue, Outbox.args, Outbox.request_id)
     ).all()
-    return [Message(row.id, row.task, row.task_id, row.queue, tuple(row.args)) for row in rows]
+    return [Message(row.id, row.task, row.task_id, row.queue, tuple(row.args), row.request_id) for row in rows]
 
 
 def published(session: Sender, ids: Sequence[UUID]) -> None:

@@ -27,6 +27,7 @@ from models.providers import ProviderState
 from models.rates import RateWindow
 from models.referrals import Referral, ReferralCode
 from models.saved_replies import SavedReply
+from models.signs import SignRow
 from models.spends import Spend
 from models.tries import TryWindow
 from models.uploads import Upload
@@ -72,6 +73,7 @@ __all__ = [
     "RefreshToken",
     "Refund",
     "SavedReply",
+    "SignRow",
     "Spend",
     "Subscription",
     "TopUp",

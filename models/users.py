@@ -11,7 +11,7 @@ from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import CheckConstraint, ColumnElement, Index, String, insert, or_, select, text, true, update
+from sqlalchemy import CheckConstraint, Index, String, insert, or_, select, text, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -223,29 +223,6 @@ def role_of(session: Session, user_id: UUID) -> Role:
     """What a user may do in the name of the house now: nothing, for those who are suspended, closing or gone."""
     able = select(User.role).where(User.id == user_id, User.suspended_at.is_(None), User.closing_at.is_(None))
     return session.scalar(able) or Role.user
-
-
-def search(
-    session: Session, *, wanted: str | None, limit: int, after: UUID | None = None
-) -> tuple[Sequence[User], UUID | None]:
-    """Accounts, newest first, from just after `after`; with the id to go on from, None at the end.
-
-    `wanted` is an account's id, or how its address begins.
-    """
-    query = select(User)
-    if wanted is not None:
-        query = query.where(_named_by(wanted))
-    if after is not None:
-        query = query.where(User.id < after)
-    rows = session.scalars(query.order_by(User.id.desc()).limit(limit + 1)).all()
-    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
-
-
-def _named_by(wanted: str) -> ColumnElement[bool]:
-    try:
-        return User.id == UUID(wanted)
-    except ValueError:
-        return User.email.startswith(wanted.lower(), autoescape=True)
 
 
 def begin_closing(session: Session, user: User) -> None:

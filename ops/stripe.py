@@ -11,7 +11,6 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +24,7 @@ from models.catalog import Catalog
 from models.database import readings
 from models.errors import NotFound
 from models.payments.tables import Customer
+from ops.findings import Finding, Verdict
 from strictness import on_this_machine
 from worker.payments import gateway_for
 from worker.payments.gateway import GatewayError
@@ -47,24 +47,6 @@ class Step:
 
     what: str
     do: Callable[[], object]
-
-
-class Verdict(StrEnum):
-    ok = "ok"
-    warn = "warn"
-    fail = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What the doctor found, and what to do about it."""
-
-    verdict: Verdict
-    what: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.verdict:<5}{self.what}{f'. {self.remedy}' if self.remedy else ''}"
 
 
 def steps(prices: Prices, sold: Sequence[PlanPrice]) -> Iterator[Step]:

@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+import counters
 from config import settings
 from models import emails, outbox
 from models.database import readings, sessions
@@ -67,21 +68,26 @@ def attempt(gateway: Gateway, claim: Claim) -> Outcome:
         with sessions() as session:
             letter = emails.write(session, claim)
         if letter is None:
+            counters.EMAILS.labels("dropped").inc()
             about.info("mail_dropped")
             return _as_it_is
         gateway.send(compose(letter, mail_from=settings().mail_from))
     except Refused as error:
+        counters.EMAILS.labels("refused").inc()
         about.warning("mail_refused", trouble=error.trouble)
         return partial(emails.refuse, trouble=error.trouble)
     except MailError as error:
+        counters.EMAILS.labels("put_off").inc()
         misconfigured = isinstance(error, Unavailable) and error.misconfigured
         (about.error if misconfigured else about.warning)("mail_put_off", trouble=error.trouble)
         return partial(emails.put_off, trouble=error.trouble)
     except Exception as error:
         # Where, and not what: its message may quote an address.
+        counters.EMAILS.labels("broke").inc()
         where = traceback.extract_tb(error.__traceback__)[-1]
         about.error("mail_broke", error=type(error).__name__, where=f"{where.filename}:{where.lineno}")
         return partial(emails.put_off, trouble=f"internal_error {type(error).__name__}")
+    counters.EMAILS.labels("sent").inc()
     about.info("mail_sent", seconds=round(time.monotonic() - began, 3))
     return emails.sent
 

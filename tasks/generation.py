@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+import counters
 from config import AiFallback, settings
 from models import jobs
 from models.database import at_once, sessions
@@ -63,6 +64,7 @@ def run(job_id: str) -> None:
     finally:
         if offer:
             gates.leave(claim, offer.provider)
+    counters.attempt_ended(claim.kind, offer.provider if offer else None, ending)
     log.info(
         "attempt_ended", job_id=job_id, attempt=claim.attempt, kind=claim.kind, ending=str(ending),
         seconds=round(time.monotonic() - started, 3),

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import structlog
 from sqlalchemy.orm import Session
 
+import counters
 from config import settings
 from models import audit as books
 from models import (
@@ -22,6 +23,7 @@ from models import (
     outbox,
     plans,
     providers,
+    signs,
     tries,
     uploads,
 )
@@ -44,6 +46,13 @@ GRANTING_SECONDS = 45.0
 def rescue() -> None:
     """Catch the jobs of workers that fell silent."""
     _all_pages("jobs_rescued", lambda session: jobs.rescue_silent(session, base_seconds=settings().retry_base_seconds))
+
+
+@app.task(name="maintenance.sign_of_life")
+def sign_of_life() -> None:
+    """Show that what beat asks for is done."""
+    with sessions() as session:
+        signs.leave(session, {signs.BEAT: None})
 
 
 @app.task(name="maintenance.expire_waiting")
@@ -200,6 +209,9 @@ def audit() -> None:
     """Prove that the books balance. A finding is an alarm; nothing is repaired."""
     with sessions() as session:
         findings = books.audit(session)
+        totals = {f"{signs.CREDITS}{kind}:{account}": sum_ for kind, account, sum_ in ledger.totals(session)}
+    with sessions() as session:
+        signs.leave(session, {signs.AUDIT: len(findings), **totals})
     for finding in findings:
         log.critical("audit_finding", finding=finding)
     log.info("audit_done", findings=len(findings))
@@ -214,4 +226,5 @@ def _all_pages(event: str, verb: Callable[[Session], int]) -> None:
         if found < jobs.PAGE:
             break
     if total:
+        counters.RESCUES.labels(event).inc(total)
         log.info(event, jobs=total)

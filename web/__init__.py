@@ -37,6 +37,7 @@ from web import (
     referrals,
     requests,
     saved_replies,
+    scraping,
     spends,
     subscription,
     tokens,
@@ -46,8 +47,16 @@ from web import (
     wallets,
     webhooks,
 )
+from web.admin import adjustments as admin_adjustments
 from web.admin import audit_log as admin_audit_log
+from web.admin import catalog as admin_catalog
+from web.admin import emails as admin_emails
+from web.admin import events as admin_events
+from web.admin import holdings as admin_holdings
+from web.admin import jobs as admin_jobs
+from web.admin import metrics as admin_metrics
 from web.admin import payments as admin_payments
+from web.admin import promotions as admin_promotions
 from web.admin import users as admin_users
 from web.requests import FrontDoor
 from worker import announcer, relay
@@ -74,6 +83,7 @@ def create_app() -> FrontDoor:
     )
     app.config["SECRET_KEY"] = settings().secret_key.get_secret_value()
     acting.register(app)
+    scraping.register(app)
     problems.register(app)
     requests.register(app)
     headers.register(app)
@@ -103,7 +113,15 @@ def create_app() -> FrontDoor:
         top_up,
         webhooks,
         admin_users,
+        admin_adjustments,
+        admin_holdings,
         admin_audit_log,
+        admin_jobs,
+        admin_events,
+        admin_emails,
+        admin_catalog,
+        admin_promotions,
+        admin_metrics,
         admin_payments,
         ops,
     ):

@@ -9,6 +9,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from werkzeug.http import HTTP_STATUS_CODES
+
+from web import example_problems, examples
+
 PROBLEM = "#/components/schemas/Problem"
 MEDIA_TYPE = "application/problem+json"
 
@@ -51,8 +55,13 @@ SAID: dict[tuple[str, str], tuple[str, ...]] = {
     ("post", "/v1/payment-intents"): ("Idempotency-Key",),
     ("post", "/v1/subscription"): ("Idempotency-Key",),
     ("post", "/v1/admin/payments/{any_payment_id}/refunds"): ("Idempotency-Key",),
+    ("post", "/v1/admin/users/{user_id}/adjustments"): ("Idempotency-Key",),
+    ("put", "/v1/admin/users/{user_id}/plan"): ("Idempotency-Key",),
 }
 """The calls that know these headers."""
+
+REQUIRED = {("post", "/v1/admin/users/{user_id}/adjustments")}
+"""Those that do nothing without."""
 
 ANSWERED: dict[str, dict[str, dict[str, Any]]] = {
     "Idempotency-Key": {
@@ -85,11 +94,12 @@ def complete(document: dict[str, Any]) -> None:
             for code, forms in ALSO.get((method, path), {}).items():
                 operation["responses"][code]["content"].update(forms)
             for name in SAID.get((method, path), ()):
-                parameter = {"name": name, "in": "header", "required": False, **HEADERS[name]}
+                parameter = {"name": name, "in": "header", "required": (method, path) in REQUIRED, **HEADERS[name]}
                 operation.setdefault("parameters", []).append(parameter)
                 for code, answer in operation["responses"].items():
                     if code < "400":
                         answer.setdefault("headers", {}).update(ANSWERED[name])
+            _give_examples(document, method, path)
 
 
 def _complete(operation: dict[str, Any], name: str) -> None:
@@ -107,8 +117,25 @@ def _complete(operation: dict[str, Any], name: str) -> None:
         answers.setdefault(str(status.value), _problem(status))
     for code, answer in answers.items():
         if PROBLEM in str(answer):
-            answers[code] = {**_problem(HTTPStatus(int(code))), "description": answer["description"]}
+            answers[code] = _problem(HTTPStatus(int(code)))
     operation["responses"] = dict(sorted(answers.items()))
+
+
+def _give_examples(document: dict[str, Any], method: str, path: str) -> None:
+    """Each body that is JSON has an example, and each problem one for every code that it can have here."""
+    operation = document["paths"][path][method]
+    for name, form in operation.get("requestBody", {}).get("content", {}).items():
+        if name == "application/json":
+            form["example"] = examples.of(form["schema"], document)
+    for code, answer in operation["responses"].items():
+        for name, form in answer.get("content", {}).items():
+            if name == MEDIA_TYPE:
+                form["examples"] = example_problems.examples(method, path, int(code), operation)
+            elif name == "application/json":
+                known = examples.ANSWERS.get((method, path, code), {})
+                form["example"] = examples.of(form["schema"], document, **known)
+            elif (method, path) in examples.TEXTS:
+                form["example"] = examples.TEXTS[method, path]
 
 
 def _forget_what_nobody_said(operation: dict[str, Any], answers: dict[str, Any]) -> None:
@@ -121,4 +148,5 @@ def _forget_what_nobody_said(operation: dict[str, Any], answers: dict[str, Any])
 
 
 def _problem(status: HTTPStatus) -> dict[str, Any]:
-    return {"description": status.phrase, "content": {MEDIA_TYPE: {"schema": {"$ref": PROBLEM}}}}
+    # Not the phrases of `http`: they differ between versions of Python.
+    return {"description": HTTP_STATUS_CODES[status], "content": {MEDIA_TYPE: {"schema": {"$ref": PROBLEM}}}}

@@ -154,7 +154,7 @@ def _accept(order: Order) -> Submission:
         return jobs.submit_step_by_step(session, order)
 
 
-@api.post("/estimate", responses={200: EstimateView, 401: Problem, 422: Problem, 429: Problem})
+@api.post("/estimate", responses={200: EstimateView, 401: Problem, 409: Problem, 422: Problem, 429: Problem})
 def estimate(body: JobRequest) -> dict[str, Any]:
     """What would this job cost, and can I pay it? Nothing is held."""
     order = _order(body)
@@ -172,7 +172,12 @@ def estimate(body: JobRequest) -> dict[str, Any]:
     }
 
 
-@api.post("", responses={200: JobView, 202: JobView, 401: Problem, 402: Problem, 422: Problem, 429: Problem})
+@api.post(
+    "",
+    responses={
+        200: JobView, 202: JobView, 401: Problem, 402: Problem, 409: Problem, 422: Problem, 429: Problem,
+    },
+)  # fmt: skip
 def submit(body: JobRequest) -> Response:
     """Submit a job: its price is held now, charged when it completes, and comes back if it does not.
 

@@ -7,7 +7,9 @@ from typing import Any
 from flask_openapi import APIBlueprint
 from pydantic import BaseModel
 
+from models import readiness
 from models.database import readings
+from web.acting import for_everyone
 from web.problems import Problem
 from web.shelf import shelf
 
@@ -26,8 +28,14 @@ def healthz() -> dict[str, Any]:
 
 @api.get("/readyz", responses={200: Health, 404: Problem, 503: Problem})
 def readyz() -> dict[str, Any]:
-    """Jobs can be accepted: the database answers and a catalog is loaded. The broker is not needed for that."""
+    """Jobs can be accepted.
+
+    The database answers, takes what is written and has the form that this version needs, and a catalog is loaded. The
+    broker is not needed for that."""
+    for_everyone()
     with readings() as session:
+        readiness.check_form(session)
         shelf.look_again()
         shelf.catalog(session)
+    readiness.check_outbox()
     return {"status": "ready"}

@@ -84,8 +84,9 @@ def register(app: Flask) -> None:
 def _from_http(error: HTTPException) -> Response:
     if error.response is not None:
         return error.response  # type: ignore[return-value]
-    status = HTTPStatus(error.code or 500)
-    response = problem(status, status.phrase.lower().replace(" ", "_"), status.phrase, error.description or "")
+    # The library's names: those of `http` differ between versions of Python, and codes are stable.
+    code = error.name.lower().replace(" ", "_")
+    response = problem(error.code or 500, code, error.name, error.description or "")
     for name, value in error.get_headers():
         if name.lower() in ("allow", "retry-after", "content-range"):
             response.headers[name] = value

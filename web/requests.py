@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from urllib.request import parse_http_list
 
 import structlog
-from flask import Flask, Request, Response, current_app, g, request
+from flask import Flask, Request, Response, current_app, g, redirect, request
 from flask.json.provider import DefaultJSONProvider
 from flask.sessions import SessionInterface
 from flask.typing import ResponseReturnValue
@@ -39,6 +39,8 @@ WAIT_SECONDS = re.compile(r"=\s*(\"?)([0-9]{1,4000})\1\s*")
 
 NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 """What JSON can write and no text has: NUL, which PostgreSQL cannot store, and halves of characters."""
+
+DOCS = "/docs/swagger"
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -69,6 +71,11 @@ class FrontDoor(OpenAPI):
     """The app. It looks at a body once whoever brought it has been let in, and before the view does."""
 
     json_provider_class = Json
+
+    def _init_doc(self) -> None:
+        super()._init_doc()
+        # There is one page about the document, so no page to choose from: /docs leads to it.
+        self.view_functions["openapi.openapi"] = lambda: redirect(DOCS)
 
     def register_api(self, api: APIBlueprint, **options: Any) -> None:
         for name, schema in api.components_schemas.items():

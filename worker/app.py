@@ -11,7 +11,7 @@ from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_init
 
 from logs import set_up_logging
-from worker import announcer, relay, transport
+from worker import announcer, relay, transport, watching
 from worker.backends import offers
 
 transport.repair()
@@ -22,6 +22,7 @@ warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
 
 app = Celery("coinop")
 app.config_from_object("celeryconfig")
+watching.connect()
 
 
 @setup_logging.connect

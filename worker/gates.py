@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+import counters
 from config import Settings
 from models import providers
 from models.database import readings, sessions
@@ -79,8 +80,10 @@ class Gates:
     def watching(self, claim: Claim, provider: str) -> Iterator[None]:
         """Learn from how a call to the provider ends, whatever that is."""
         try:
-            yield
+            with counters.asking(provider, claim.kind):
+                yield
         except (Unavailable, Refused) as error:
+            counters.PROVIDER_ERRORS.labels(provider, error.code).inc()
             if error.code in ANSWERS or isinstance(error, Unfinished):
                 self._answered(claim, provider)
             elif error.code in FAILURES:

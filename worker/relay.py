@@ -26,6 +26,9 @@ from models.outbox import Message
 
 log = structlog.get_logger(__name__)
 
+REQUEST_ID = "request_id"
+"""The header of a message that says which request it goes back to."""
+
 BATCH = 200
 MOST_REMEMBERED = 20_000
 """Messages kept in memory while the broker is away, some 20 MB; the sweep publishes what is above that."""
@@ -113,6 +116,7 @@ def publish(app: Celery, messages: Sequence[Message]) -> bool:
                     producer=producer, retry=False, ignore_result=True,
                     # Celery's own way to write them down costs as much as the sending.
                     argsrepr=repr(message.args), kwargsrepr="{}",
+                    headers={REQUEST_ID: message.request_id} if message.request_id else None,
                 )  # fmt: skip
     except (KombuError, OSError) as error:
         log.warning("broker_unreachable", error=type(error).__name__, waiting=len(messages))

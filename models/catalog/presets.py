@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 from pydantic import ValidationError
@@ -19,16 +20,26 @@ def read_preset(path: Path) -> Catalog:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(Fault(path.name, f"this is not TOML: {error}")) from None
+    return checked(raw)
+
+
+def checked(raw: dict[str, Any], *, under: str = "") -> Catalog:
+    """A document as a catalog. Raises `InvalidInput`, each fault by its path, which begins with `under` if given."""
     try:
         catalog = Catalog.model_validate(raw)
     except ValidationError as error:
-        raise InvalidInput.from_pydantic(error) from None
+        raise InvalidInput.from_pydantic(error, under=under) from None
     wrong = list(faults(catalog))
     if wrong:
-        raise InvalidInput(*wrong)
+        raise InvalidInput(*(Fault(f"{under}.{each.field}" if under else each.field, each.message) for each in wrong))
     return catalog
+
+
+def shortened(catalog: Catalog) -> dict[str, Any]:
+    """A catalog as a document without what is the default anyway."""
+    return catalog.model_dump(mode="json", exclude_defaults=True)
 
 
 def write_preset(catalog: Catalog) -> str:
     """The catalog as a preset file would say it, without what is the default anyway."""
-    return tomli_w.dumps(catalog.model_dump(mode="json", exclude_defaults=True))
+    return tomli_w.dumps(shortened(catalog))

@@ -63,7 +63,7 @@ def submit(session: Sender, order: Order) -> Snapshot | None:
     """Accept an order whose price one lot of a healthy wallet covers; None, and no trace, for any other."""
     if order.price == 0:
         return None
-    message = wake_up(order.id, order.queue)
+    message = wake_up(order.id, order.queue, request_id=outbox.current_request())
     row = _SUBMISSION.one_or_none(
         session,
         **{f"order_{name}": getattr(order, name) for name in STORED_AS_ORDERED},
@@ -77,6 +77,7 @@ def submit(session: Sender, order: Order) -> Snapshot | None:
         message_task_id=message.task_id,
         message_queue=message.queue,
         message_args=list(message.args),
+        message_request_id=message.request_id,
     )
     if row is None:
         return None

@@ -269,7 +269,7 @@ def requeue(
         session, job_id=job_id, number=row.attempt, ending=ending, started_at=row.started_at, effort=effort,
         fault=values.get("error_code"),
     )  # fmt: skip
-    outbox.stage(session, wake_up(job_id, queue), delay=delay)
+    outbox.stage(session, wake_up(job_id, queue, request_id=outbox.current_request()), delay=delay)
     return True
 
 

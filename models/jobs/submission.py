@@ -99,7 +99,7 @@ def submit_step_by_step(session: Session, order: Order) -> Submission:
         .returning(Job.created_at, Job.expires_at)
     ).one()
     if called:
-        outbox.stage(session, wake_up(order.id, order.queue))
+        outbox.stage(session, wake_up(order.id, order.queue, request_id=outbox.current_request()))
     return Submission(fresh(order, created_at=row.created_at, expires_at=row.expires_at), replayed=False)
 
 

@@ -17,7 +17,8 @@ from models.ledger.batches import grant_page
 from models.ledger.clawbacks import clawback, restore
 from models.ledger.expiry import expire, forfeit, reset_next, wallets_due
 from models.ledger.moves import Outcome, grant, hold, release, settle, spend
-from models.ledger.statistics import Expiring, Overview, Usage, expiring, overviews
+from models.ledger.removing import remove
+from models.ledger.statistics import Expiring, Overview, Usage, expiring, overviews, totals
 from models.ledger.tables import (
     LASTING,
     MOST_CREDITS,
@@ -67,10 +68,12 @@ __all__ = [
     "open_wallet",
     "overviews",
     "release",
+    "remove",
     "reset_next",
     "restore",
     "settle",
     "spend",
+    "totals",
     "wallet_ids",
     "wallets_due",
     "wallets_to_reset",

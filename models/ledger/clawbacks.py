@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
@@ -13,7 +15,9 @@ from models.ledger.transfers import LedgerError, check_amount, transfer
 from models.ledger.wallets import locked
 
 
-def clawback(session: Session, *, lot_id: int, amount: int, ref: str) -> Clawback:
+def clawback(
+    session: Session, *, lot_id: int, amount: int, ref: str, details: dict[str, Any] | None = None
+) -> Clawback:
     """Take `amount` credits back from a lot.
 
     What is available leaves the lot at once; what was spent, is held or paid the debt of another lot becomes debt of
@@ -48,7 +52,7 @@ def clawback(session: Session, *, lot_id: int, amount: int, ref: str) -> Clawbac
     if taken:
         transfer(
             session, wallet, lot_id, taken, source=Account.available, target=Account.clawed_back,
-            reason=Reason.clawback, ref=f"{ref}:clawback:{lot_id}", clawback_id=made.id,
+            reason=Reason.clawback, ref=f"{ref}:clawback:{lot_id}", clawback_id=made.id, details=details,
         )  # fmt: skip
     _change_debt(session, wallet, debt)
     return made

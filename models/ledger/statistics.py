@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from models.database import DAY_SECONDS, now
 from models.ledger.express import constant
-from models.ledger.tables import Lot, Reason, Source, Transfer, Wallet
+from models.ledger.tables import Account, Lot, Reason, Source, Transfer, Wallet
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,14 @@ def expiring(session: Session, *, user_id: UUID, notice_days: Mapping[str, int])
     for kind, amount, expires_at, source in rows:
         found.setdefault(kind, []).append(Expiring(amount, expires_at, source))
     return found
+
+
+def totals(session: Session) -> list[tuple[str, Account, int]]:
+    """Where all credits of each kind of wallet are, in credits. It adds up every lot there is. Locks nothing."""
+    accounts = tuple(Account)
+    sums = (func.coalesce(func.sum(getattr(Lot, account)), 0) for account in accounts)
+    rows = session.execute(select(Wallet.kind, *sums).join(Lot, Lot.wallet_id == Wallet.id).group_by(Wallet.kind))
+    return [(kind, account, int(sum_)) for kind, *found in rows for account, sum_ in zip(accounts, found, strict=True)]
 
 
 def _usages(session: Session, user_id: UUID) -> Iterator[tuple[str, Usage]]:

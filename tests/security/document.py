@@ -37,6 +37,7 @@ FOR_ANYBODY = {
 
 UNDOCUMENTED = {
     "/openapi.json": "the document itself",
+    "/metrics": "for Prometheus, which has a token (tests/watching/test_metrics.py)",
     "/docs/swagger": "a page about the document",
     "/verify-email": "a page for people",
     "/reset-password": "a page for people",

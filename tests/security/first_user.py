@@ -8,10 +8,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from models import jobs
 from models.database import sessions
-from models.payments import checkouts, errands
+from models.emails import Email
+from models.payments import checkouts, errands, inbox
 from tests.http.conftest import PASSWORD, Caller
 from tests.http.offers import sell
 from tests.jobs.work import once
@@ -39,6 +41,8 @@ SOLD: dict[str, Any] = {
 OWN_NAMES = {
     "limit_name": "what is limited has the same name for everybody; what takes the places is each user's own",
     "item": "each user names what takes a place, and one's names are nothing to another",
+    "catalog_version": "the catalog is everybody's",
+    "promotion_code": "promotions are everybody's",
 }
 """Parameters of a path that name no object of somebody, and why."""
 
@@ -103,6 +107,18 @@ class Ada:
         once(errands.end, UUID(asked["id"]), answer={"url": f"https://pay.example.com/{self.canary}"})
         return str(asked["id"])
 
+    def is_told_of(self) -> str:
+        """An event of the gateway about her."""
+        event_id = f"evt_{UUID(self.caller.tokens['user']['id']).hex}"
+        once(inbox.receive, event_id=event_id, event_type="customer.updated", object_id="cus_of_hers")
+        return event_id
+
+    def mail(self) -> str:
+        """The first e-mail that she was to have."""
+        user_id = UUID(self.caller.tokens["user"]["id"])
+        with sessions() as session:
+            return str(session.scalars(select(Email.id).where(Email.user_id == user_id).order_by(Email.id)).first())
+
     def first(self, path: str, noun: str) -> dict[str, Any]:
         [*_, last] = (self.caller.get(path).json or {})[noun]
         found: dict[str, Any] = last
@@ -140,6 +156,10 @@ MAKERS: dict[str, Callable[[Ada, str], Any]] = {
     "payment_id": lambda ada, _: ada.first("/v1/payments", "payments")["id"],
     "any_payment_id": lambda ada, _: ada.first("/v1/payments", "payments")["id"],
     "portal_id": lambda ada, _: ada.opens_the_portal(),
+    "event_id": lambda ada, _: ada.is_told_of(),
+    "email_id": lambda ada, _: ada.mail(),
+    "catalog_version": lambda *_: 1,
+    "promotion_code": lambda *_: "WELCOME",
 }
 """How to come by an object of Ada's for a parameter of a path, or a field of a body, with this name.
 

@@ -30,7 +30,13 @@ BODIES: dict[str, Any] = {
     "POST /v1/subscription": {"plan": "basic", "billing": "monthly"},
     "PATCH /v1/subscription": {"cancel_at_period_end": True},
     "PUT /v1/top-up": {"wallet": "credits", "pack": "quick", "threshold": 1, "monthly_cap": 1_000},
+    "PUT /v1/admin/promotions/{promotion_code}": {
+        "promotion": {"title": "Spring", "credits": {"tips": 3}},
+        "reason": "She is in the way.",
+    },
     "PATCH /v1/admin/users/{user_id}": {"suspended": True, "reason": "She is in the way."},
+    "POST /v1/admin/users/{user_id}/adjustments": {"wallet": "credits", "amount": 5, "reason": "She asked for more."},
+    "PUT /v1/admin/users/{user_id}/plan": {"plan": "few", "reason": "She asked for less."},
 }
 """Bodies of calls for which what can be made from the schema is refused."""
 

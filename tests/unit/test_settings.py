@@ -72,6 +72,8 @@ def _boot(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         ("UPLOAD_SPACE_BYTES", "500 MB", "valid integer"),
         ("MAX_UPLOAD_BYTES", "10", "greater than or equal to 1024"),
         ("MAX_IMAGE_PIXELS", "0", "greater than or equal to 1"),
+        ("METRICS_TOKEN", "short", "at least 32 bytes, got 5"),
+        ("WORKER_METRICS_PORT", "70000", "less than or equal to 65535"),
         ("COINOP_ENV", "production", "SMTP_URL: required with COINOP_ENV=production"),
     ],
 )

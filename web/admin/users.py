@@ -9,11 +9,15 @@ from uuid import UUID
 from flask_openapi import APIBlueprint
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models import administration, jobs, ledger, logins, plans, users
+from models import administration, directory, jobs, ledger, logins, plans, users
+from models.catalog import Name
 from models.database import readings, sessions
+from models.directory import Wanted
 from models.ledger import Balance
 from models.logins import Login
 from models.pages import MOST_PER_PAGE
+from models.payments import billing
+from models.payments.billing import BilledSubscription
 from models.plans import Held
 from models.users import LONGEST_EMAIL, Role, User
 from web import tokens
@@ -22,6 +26,8 @@ from web.logins import LoginView, render_login
 from web.me import BalanceView, render_balances
 from web.problems import Problem
 from web.requests import Body
+from web.subscription import SubscriptionView
+from web.subscription import render as render_subscription
 from web.texts import Line
 from web.times import render_time
 
@@ -44,6 +50,12 @@ class UserQuery(BaseModel):
     search: Annotated[Line, Field(max_length=LONGEST_EMAIL)] | None = Field(
         None, description="How the address begins, or an account's id."
     )
+    contains: Annotated[Line, Field(max_length=LONGEST_EMAIL)] | None = Field(
+        None, description="A part of the address or of the name."
+    )
+    role: Role | None = None
+    suspended: bool | None = None
+    plan: Name | None = Field(None, description="The plan that the user has now.")
     after: UUID | None = Field(None, description="The `next` of the page before.")
     limit: Annotated[int, Field(ge=1, le=MOST_PER_PAGE)] = 20
 
@@ -78,7 +90,9 @@ class AccountView(BaseModel):
 
 class AccountList(BaseModel):
     users: list[AccountView]
-    next: str | None = Field(description="Give it as `after` for the next page; null on the last.")
+    next: str | None = Field(
+        description="Give it as `after` for the next page; null on the last. A page before it may be short."
+    )
 
 
 class HeldPlanView(BaseModel):
@@ -90,11 +104,19 @@ class HeldPlanView(BaseModel):
     ends_at: str | None
 
 
+class AccountUrls(BaseModel):
+    transactions: str
+    payments: str
+    audit_log: str = Field(description="What was decided about this account.")
+
+
 class AccountDetails(AccountView):
     wallets: dict[str, BalanceView]
     plan: HeldPlanView | None
+    subscription: SubscriptionView | None = Field(description="The plan that is paid for, if there is one.")
     sessions: list[LoginView] = Field(description=f"Where the user is logged in, the newest {MOST_LOGINS}.")
     jobs: dict[str, int] = Field(description=f"How many of the last {RECENT_DAYS} days, by status.")
+    urls: AccountUrls
 
 
 def render(user: User) -> dict[str, Any]:
@@ -113,18 +135,30 @@ def render(user: User) -> dict[str, Any]:
 
 
 def _details(
-    user: User, balances: dict[str, Balance], held: Held | None, going_on: Sequence[Login], counts: dict[Any, int]
+    user: User,
+    balances: dict[str, Balance],
+    held: Held | None,
+    paid: BilledSubscription | None,
+    going_on: Sequence[Login],
+    counts: dict[Any, int],
 ) -> dict[str, Any]:
+    here = f"/v1/admin/users/{user.id}"
     return {
         **render(user),
         "wallets": render_balances(balances),
-        "plan": _plan(held) if held else None,
+        "plan": render_plan(held) if held else None,
+        "subscription": render_subscription(paid) if paid else None,
         "sessions": [render_login(login) for login in going_on],
         "jobs": {str(status): number for status, number in counts.items()},
+        "urls": {
+            "transactions": f"{here}/transactions",
+            "payments": f"{here}/payments",
+            "audit_log": f"/v1/admin/audit-log?target={administration.target(user.id)}",
+        },
     }
 
 
-def _plan(held: Held) -> dict[str, Any]:
+def render_plan(held: Held) -> dict[str, Any]:
     return {
         "name": held.plan,
         "title": held.terms.title,
@@ -138,8 +172,9 @@ def _plan(held: Held) -> dict[str, Any]:
 @api.get("", responses={200: AccountList, 401: Problem, 403: Problem, 422: Problem})
 def search(query: UserQuery) -> dict[str, Any]:
     """Accounts, newest first; closed ones too, by their id."""
+    wanted = Wanted(query.search, query.contains, query.role, query.suspended, query.plan)
     with readings() as session:
-        found, following = users.search(session, wanted=query.search, limit=query.limit, after=query.after)
+        found, following = directory.search(session, wanted=wanted, limit=query.limit, after=query.after)
     return {"users": [render(user) for user in found], "next": str(following) if following else None}
 
 
@@ -152,6 +187,7 @@ def show(path: UserPath) -> dict[str, Any]:
             user,
             ledger.balances(session, user_id=user.id),
             plans.entitlements(session, user_id=user.id).held,
+            billing.going_on(session, user_id=user.id),
             logins.going_on(session, user_id=user.id, limit=MOST_LOGINS)[0],
             jobs.counts(session, user_id=user.id, days=RECENT_DAYS),
         )

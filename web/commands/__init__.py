@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from flask import Flask
 
-from web.commands import allowances, audit, catalog, database, margins, packs, plans, providers, users
+from web.commands import (
+    allowances,
+    audit,
+    catalog,
+    credits,
+    database,
+    documents,
+    emails,
+    events,
+    jobs,
+    margins,
+    metrics,
+    packs,
+    plans,
+    promotions,
+    providers,
+    users,
+)
 
 __all__ = ["register"]
 
@@ -15,12 +32,20 @@ def register(app: Flask) -> None:
         database.migrate,
         database.migrations_check,
         audit.audit,
+        documents.openapi,
+        documents.postman,
         catalog.group,
         plans.group,
         packs.group,
+        credits.group,
         users.group,
+        jobs.group,
+        events.group,
+        emails.group,
+        promotions.group,
         allowances.group,
         providers.providers,
         margins.margins,
+        metrics.metrics,
     ):
         app.cli.add_command(command)

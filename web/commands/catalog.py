@@ -1,4 +1,4 @@
-"""`flask catalog load|diff|validate|export`."""
+"""`flask catalog load|diff|validate|export|versions|restore`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import click
 from flask.cli import AppGroup
 
 from models import catalog
+from models.audit_log import Actor, By
+from models.catalog import editing
 from models.database import readings, sessions
 from models.errors import InvalidInput, NotFound
 from web.commands.refusals import refusals_told
@@ -55,15 +57,52 @@ def export(output: Path | None) -> None:
         click.echo(f"{output} is written.")
 
 
+@group.command("versions")
+@click.option("--after", type=int, help="Go on after this version, which ended the page before.")
+@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+def versions(after: int | None, limit: int) -> None:
+    """Say what was sold when, newest first."""
+    with readings() as session:
+        found, following = editing.versions(session, limit=limit, after=after)
+    for each in found:
+        click.echo(f"{each.id}  {each.loaded_at:%Y-%m-%d %H:%M:%S}  {each.name}  {each.digest[:12]}")
+    if following:
+        click.echo(f"There are more: --after {following}")
+
+
+@group.command("restore")
+@click.argument("version", type=int)
+@click.option("--reason", required=True, help="For the audit log.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+def restore(version: int, reason: str, dry_run: bool) -> None:
+    """Sell again what VERSION sold, as a new version."""
+    with sessions() as session, refusals_told():
+        edit = editing.restoring(session, version)
+        made = editing.store(session, by=By(Actor.command), edit=edit, reason=reason, dry_run=dry_run)
+    _tell(made.changes)
+    click.echo(f"Version {made.version} is sold.")
+
+
+def load_unless_edited(preset: Path) -> None:
+    """`load_preset`, unless what is sold now was edited since a preset was loaded: no upgrade undoes an edit."""
+    with readings() as session:
+        kept = editing.newest(session) if editing.edited_by_hand(session) else None
+    if kept is None:
+        load_preset(preset)
+    else:
+        click.echo(
+            f"Version {kept} of the catalog was edited, so {preset} is not loaded: `flask catalog load` does that."
+        )
+
+
 def load_preset(preset: Path) -> None:
     """Read a preset and make it what is sold; a bad file ends the command and changes nothing."""
-    read = _read(preset)
-    before = _current()
+    read, before = _read(preset), _current()
     with sessions() as session:
-        changed = catalog.load(session, read)
-    if changed and before is not None:
-        _tell(catalog.changes(before, read))
-    click.echo(f"The catalog {read.name} is {'loaded' if changed else 'unchanged'}: {_contents(read)}.")
+        made = editing.store(session, by=By(Actor.command), edit=editing.to(read), reason=None, verb=editing.LOAD)
+    if made.changed and before is not None:
+        _tell(made.changes)
+    click.echo(f"The catalog {read.name} is {'loaded' if made.changed else 'unchanged'}: {_contents(read)}.")
 
 
 def _current() -> catalog.Catalog | None:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, text
 from config import ROOT, settings
 from models import walls
 from models.database import engine
-from web.commands.catalog import load_preset
+from web.commands.catalog import load_unless_edited
 
 MIGRATION_LOCK = 0x636F696E
 """An advisory lock of PostgreSQL: of two that migrate at once, one waits."""
@@ -22,11 +22,11 @@ MIGRATION_LOCK = 0x636F696E
 
 @click.command("migrate")
 def migrate() -> None:
-    """Bring the database to the newest form and load the preset of the settings."""
+    """Bring the database to the newest form and load the preset, unless the catalog was edited since."""
     settings().coinop_home.mkdir(parents=True, exist_ok=True)
     upgrade(engine())
     click.echo("The database is up to date.")
-    load_preset(settings().preset)
+    load_unless_edited(settings().preset)
 
 
 def upgrade(engine: Engine) -> None:

@@ -64,6 +64,13 @@ class Smtp:
                 with contextlib.suppress(OSError):
                     connection.quit()
 
+    def greet(self) -> None:
+        """Do all that comes before a mail: connect, encrypt, log in. Raises `MailError`."""
+        with _in_our_words(_of_the_server, lacking=_no_login), contextlib.closing(self._open()) as connection:
+            self._secure(connection)
+            if self._user:
+                connection.login(self._user, self._password)
+
     def _open(self) -> _Patient:
         given: dict[str, Any] = {"timeout": self._timeout, "local_hostname": self._name}
         ends = time.monotonic() + self._timeout * SLOW_ANSWERS
