@@ -50,7 +50,7 @@ class StopRequested(Exception):
 class Patience:
     """Seconds: until a first start counts as failed; and before a dead child is started again, doubling up to a cap."""
 
-    ready: float = 90
+    ready: float = 180
     restart: float = 1
     restart_most: float = 30
     forgiven: float = 60
@@ -141,27 +141,15 @@ class Supervisor:
             raise StartFailed("\n".join([f"{name} failed ({_ending(process.returncode)}):", *output]))
         self._console.say(f"{name}: done ({time.monotonic() - began:.1f} s)", colour=32)
 
-    def start(self, service: Service) -> None:
-        """Start a service and return once it is ready. Raises `StartFailed`, `StopRequested`."""
-        log = Log(self._logs / f"{service.name}.log")
-        process = self._spawn(service.argv, service.env, log, service.orphan_signal)
-        child = self._children[service.name] = _Child(service, log, process, started=time.monotonic())
-        while not child.ready:
+    def start(self, *services: Service) -> None:
+        """Start services side by side and return once all are ready. Raises `StartFailed`, `StopRequested`."""
+        new = [self._begin(service) for service in services]
+        while coming := [child for child in new if not child.ready]:
             self._raise_if_asked_to_stop()
             self._sleep()
-            self._forward(child)
-            if not child.alive:
-                why = _ending(child.process.returncode)
-                del self._children[service.name]
-                _kill_group(process)
-                raise StartFailed(self._last_words(child, f"{service.name} ended before it was ready ({why})"))
-            if time.monotonic() > child.started + self._patience.ready:
-                raise StartFailed(
-                    self._last_words(child, f"{service.name} was not ready within {self._patience.ready:g} s")
-                )
-            child.ready = service.ready()
-            self._look_after(other for other in self._children.values() if other is not child)
-        self._console.say(f"{service.name}: ready ({time.monotonic() - child.started:.1f} s)", colour=32)
+            for child in coming:
+                self._see_in(child)
+            self._look_after(child for child in self._children.values() if child not in coming)
 
     def watch(self) -> None:
         """Forward output and restart what dies, until asked to stop; then raises `StopRequested`."""
@@ -177,6 +165,27 @@ class Supervisor:
             self._stop_together([self._children[name] for name in names if name in self._children])
 
     # -- starting and watching
+
+    def _begin(self, service: Service) -> _Child:
+        log = Log(self._logs / f"{service.name}.log")
+        process = self._spawn(service.argv, service.env, log, service.orphan_signal)
+        child = self._children[service.name] = _Child(service, log, process, started=time.monotonic())
+        return child
+
+    def _see_in(self, child: _Child) -> None:
+        """Look whether a child that was just begun is ready; one that never will be ends the start."""
+        name, waited = child.service.name, time.monotonic() - child.started
+        self._forward(child)
+        if not child.alive:
+            why = _ending(child.process.returncode)
+            del self._children[name]
+            _kill_group(child.process)
+            raise StartFailed(self._last_words(child, f"{name} ended before it was ready ({why})"))
+        if waited > self._patience.ready:
+            raise StartFailed(self._last_words(child, f"{name} was not ready within {self._patience.ready:g} s"))
+        child.ready = child.service.ready()
+        if child.ready:
+            self._console.say(f"{name}: ready ({time.monotonic() - child.started:.1f} s)", colour=32)
 
     def _spawn(self, argv: Sequence[str], env: Mapping[str, str], log: Log, orphan: Signals) -> subprocess.Popen[bytes]:
         writer = log.writer()

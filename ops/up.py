@@ -52,7 +52,7 @@ class CannotStart(Exception):
 
 
 def commands(chosen: Settings) -> dict[str, Service]:
-    """Every service by its name, in the order they start. The broker is there only if no other one was named."""
+    """Every service by its name. The broker is there only if no other one was named, and is the first to start."""
     services = [_web(chosen), *_workers(chosen), _beat(chosen), _flower(chosen)]
     if runs_own_broker(chosen):
         services.insert(0, _broker(chosen))
@@ -234,9 +234,7 @@ def _run(chosen: Settings, services: dict[str, Service], console: Console, house
         if "broker" in services:
             house.start(services["broker"])
         house.run_once("migrate", migrate_command())
-        for service in services.values():
-            if service.name != "broker":
-                house.start(service)
+        house.start(*(service for service in services.values() if service.name != "broker"))
         # In production what is printed may end up in a log that others read.
         console.say(_summary(chosen, logs, show_password=console.is_terminal or chosen.in_development))
         house.watch()

@@ -142,11 +142,22 @@ def database(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def app() -> Any:
-    """The front door of this process. Its relay is left out: it would empty the outbox under the other tests' eyes;
-    and its announcer, as most tests have no broker. The tests of whole running Coinops have both."""
-    with mock.patch("web.relay.start"), mock.patch("web.announcer.start"):
-        return create_app()
+def front_door() -> Callable[[], Any]:
+    """Makes front doors of this process. Their relay is left out: it would empty the outbox under others' eyes; and
+    their announcer: it would speak to a broker that most tests do not have, and take from others what ended. The
+    tests of whole running Coinops have both."""
+
+    def make() -> Any:
+        with mock.patch("web.relay.start"), mock.patch("web.announcer.start"):
+            return create_app()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def app(front_door: Callable[[], Any]) -> Any:
+    """The front door of this process."""
+    return front_door()
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]
 
-LONG = re.compile("tests/races/|outputs/test_house|test_properties|test_batches|test_statement_files|test_pictures")
+LONG = re.compile(
+    "tests/races/|tests/services/|test_canaries|test_document|test_properties|test_batches|test_statement_files"
+    "|test_pictures"
+)
 """Tests that take a second or more."""
 
 
@@ -30,8 +33,8 @@ def group(nodeid: str) -> str | None:
     """The name that tests have in common which share a whole running Coinop, or users; None for all others."""
     if nodeid.startswith("tests/security/test_row_level.py"):
         return "users behind walls"
-    if nodeid.startswith("tests/system/test_waiting.py"):
-        return "house where callers wait"
+    if nodeid.startswith("tests/services/"):
+        return "house with services"
     shared = re.match(r"tests/(system|presets)/.*[\[-](sqlite|postgresql)\b", nodeid)
     if shared is None:
         return None

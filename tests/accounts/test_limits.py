@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from unittest import mock
 from urllib.parse import urlsplit
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 from werkzeug.test import TestResponse
@@ -19,7 +19,6 @@ from models.tries import TryWindow
 from ops.embedded import free_port
 from tasks import maintenance
 from tests.accounts.people import ANN, OTHER_PASSWORD, TOO_OFTEN, WRONG, code_of, join, log_in, refresh, verified
-from web import create_app
 
 HERE, ELSEWHERE = "192.0.2.1", "198.51.100.9"
 Limit = Callable[..., None]
@@ -148,10 +147,11 @@ def test_all_that_is_open_to_anybody_counts_by_network(
     assert ask(ELSEWHERE) != 429
 
 
-def test_every_process_counts_the_same_and_a_new_one_goes_on(client: FlaskClient, limit: Limit) -> None:
+def test_every_process_counts_the_same_and_a_new_one_goes_on(
+    client: FlaskClient, front_door: Callable[[], Flask], limit: Limit
+) -> None:
     limit(auth="2 per minute")
-    with mock.patch("web.relay.start"):
-        another = create_app().test_client()
+    another = front_door().test_client()
     assert [_fail(each).status_code for each in (client, another, client, another)] == [401, 401, 429, 429]
 
 

@@ -138,8 +138,14 @@ ADMINS = [
     Mutant("without an admin key none is right", DOORS, "return key is not None and scheme", "return scheme", OF_ADMIN),
     Mutant("an admin key is a bearer", DOORS, ' and scheme == "Bearer" and right', " and right", OF_ADMIN),
     Mutant(
-        "nobody decides about themselves", ADMINISTRATION, "    if by.actor_id == user_id:\n", "    if False:\n",
-        OF_ADMIN,
+        "nobody decides about themselves", ADMINISTRATION,
+        "    if by.actor_id == user_id:\n        raise OwnAccount(\"Nobody changes",
+        "    if False:\n        raise OwnAccount(\"Nobody changes", OF_ADMIN,
+    ),
+    Mutant(
+        "…nor about their own plan", ADMINISTRATION,
+        "    if by.actor_id == user_id:\n        raise OwnAccount(\"Nobody decides",
+        "    if False:\n        raise OwnAccount(\"Nobody decides", "tests/admin",
     ),
     Mutant(
         "somebody stays an admin", ADMINISTRATION, "if was_admin and not user.acts_as_admin and not other_admins:",
@@ -160,9 +166,8 @@ ADMINS = [
         "    if False:\n        logins", OF_ADMIN,
     ),
     Mutant(
-        "the search takes no patterns", USERS, "startswith(wanted.lower(), autoescape=True)",
-        "startswith(wanted.lower())",
-        OF_ADMIN,
+        "the search takes no patterns", "models/directory.py", "startswith(wanted.lower(), autoescape=True)",
+        "startswith(wanted.lower())", OF_ADMIN,
     ),
     Mutant(
         "an address that nobody proved gets no role", "web/commands/users.py",

@@ -8,9 +8,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from models import jobs
+from models.catalog import CatalogVersion
 from models.database import sessions
 from models.emails import Email
 from models.payments import checkouts, errands, inbox
@@ -158,7 +160,7 @@ MAKERS: dict[str, Callable[[Ada, str], Any]] = {
     "portal_id": lambda ada, _: ada.opens_the_portal(),
     "event_id": lambda ada, _: ada.is_told_of(),
     "email_id": lambda ada, _: ada.mail(),
-    "catalog_version": lambda *_: 1,
+    "catalog_version": lambda *_: once(catalog_on_sale),
     "promotion_code": lambda *_: "WELCOME",
 }
 """How to come by an object of Ada's for a parameter of a path, or a field of a body, with this name.
@@ -172,6 +174,11 @@ def settle(client: FlaskClient) -> Ada:
     """Sell what has one of everything, and let Ada have it."""
     sell(**SOLD)
     return Ada(client)
+
+
+def catalog_on_sale(session: Session) -> int:
+    """The newest version of the catalog, so that to sell it again changes nothing for anybody."""
+    return session.scalars(select(func.max(CatalogVersion.id))).one()
 
 
 def _is_an_id(value: Any) -> bool:

@@ -133,6 +133,8 @@ def _sign_everybody_in(schema: Any, client: FlaskClient) -> None:
             case.headers["Authorization"] = f"Bearer {data}"
 
 
+# Thousands of requests, on the database that refuses more.
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.timeout(240)
 def test_the_api_does_what_its_document_says(app: Any, client: FlaskClient) -> None:
     sell(**SOLD)
@@ -155,19 +157,24 @@ def test_every_success_is_as_the_document_says(app: Any, client: FlaskClient) ->
     """Random ids name nothing; these name what is there."""
     schema = _schema(app)
     faults, succeeded = [], set()
-    first = ada = _admin(settle(client))
-    for operation in sorted(operations(client), key=lambda each: each.method != "GET"):
-        if operation.method != "GET":
-            ada = _admin(Ada(client))
+    other, ada = settle(client), _admin(Ada(client))
+
+    def ask(operation: Operation) -> tuple[Any, Any]:
+        # Of what is an admin's own others decide.
+        owner = other if operation.path.startswith("/v1/admin/") else ada
         case = schema[operation.path][operation.method].Case(
-            # Of an admin's own account others decide.
-            path_parameters={
-                name: str((first if name == "user_id" else ada).values[name]) for name in operation.named("path")
-            },
+            path_parameters={name: str(owner.values[name]) for name in operation.named("path")},
             headers={**ada.caller.headers, **_required(operation)},
             **_body(operation, ada),
         )
-        response = case.call()
+        return case, case.call()
+
+    for operation in sorted(operations(client), key=lambda each: each.method != "GET"):
+        case, response = ask(operation)
+        if response.status_code >= 300 and operation.name not in NO_SUCCESS:
+            # What was asked before may have used up what Ada had.
+            ada = _admin(Ada(client))
+            case, response = ask(operation)
         if response.status_code < 300:
             succeeded.add(operation.name)
         try:

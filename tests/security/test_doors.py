@@ -16,7 +16,6 @@ from config import settings
 from models import jobs
 from models.database import sessions
 from tests.http.conftest import Caller
-from web import create_app
 from web.shelf import shelf
 from worker.storage import storage
 
@@ -102,15 +101,16 @@ def test_https_is_promised_over_https_alone(client: FlaskClient) -> None:
 
 
 @pytest.fixture
-def apps(monkeypatch: pytest.MonkeyPatch, sqlite: str) -> Iterator[Callable[..., Flask]]:
+def apps(
+    monkeypatch: pytest.MonkeyPatch, sqlite: str, front_door: Callable[[], Flask]
+) -> Iterator[Callable[..., Flask]]:
     """Front doors with settings of their own."""
 
     def make(**variables: str) -> Flask:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         settings.cache_clear()
-        with mock.patch("web.relay.start"):
-            return create_app()
+        return front_door()
 
     yield make
     settings.cache_clear()

@@ -26,8 +26,8 @@ from tests.databases import in_use
 
 FINAL = ("completed", "failed", "canceled", "expired")
 PATIENCE_SECONDS = 60.0
-PATIENCE_WITH_STARTING_SECONDS = 100.0
-"""Half a dozen processes start one after the other, maybe beside those of others."""
+PATIENCE_WITH_STARTING_SECONDS = 240.0
+"""Nine processes start, maybe beside those of others; `make up` itself says before what is wrong."""
 
 QUICK = {
     "MOCK_LATENCY_SECONDS": "0.05",
@@ -39,7 +39,9 @@ QUICK = {
     "RETRY_BASE_SECONDS": "0.2",
     "MAX_ATTEMPTS": "3",
     "GENERATION_CONCURRENCY": "8",
-    "WEB_WORKERS": "1",
+    "WEB_WORKERS": "2",
+    "WEB_THREADS": "32",
+    "WAIT_SECONDS_MAX": "25",
     "ALLOWANCE_SECONDS": "1",
     "AUTH_RATE_LIMIT": "100000 per minute",
     "SUBMIT_RATE_LIMIT": "100000 per minute",

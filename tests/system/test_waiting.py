@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,7 +14,6 @@ import pytest
 
 from config import ROOT
 from tests.system.house import Client, House, until
-from tests.system.houses import Houses
 
 PAGE = (ROOT / "docs" / "waiting.md").read_text(encoding="utf-8")
 WRITTEN = "http://127.0.0.1:8000"
@@ -24,26 +22,23 @@ CHAT = {"action": "chat", "input": {"prompt": "hello"}}
 WAIT = {"Prefer": "wait=25"}
 
 
-@pytest.fixture(scope="module")
-def patient_house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    houses = Houses(request, tmp_path_factory, WEB_WORKERS="2", WEB_THREADS="32", WAIT_SECONDS_MAX="25")
-    yield houses.on("sqlite", selling="default")
-    houses.close()
+# Waiting is the business of processes; the database has no part in it.
+pytestmark = pytest.mark.parametrize("lodging", ["sqlite"], indirect=True)
 
 
 def _submit(user: Client) -> httpx.Response:
     return user.http.post("/v1/jobs", json=CHAT, headers=WAIT, timeout=60)
 
 
-def test_whoever_waits_is_answered_by_whatever_process_they_came_to(patient_house: House) -> None:
-    users = [patient_house.sign_up() for _ in range(6)]
+def test_whoever_waits_is_answered_by_whatever_process_they_came_to(house: House) -> None:
+    users = [house.sign_up() for _ in range(6)]
     with ThreadPoolExecutor(len(users)) as threads:
         for _ in range(3):
             for answer in threads.map(_submit, users):
                 job: dict[str, Any] = answer.json()
                 assert (answer.status_code, answer.headers["Preference-Applied"]) == (200, WAIT["Prefer"])
                 assert (job["status"], job["cost"]["charged"]) == ("completed", 5)
-        broker = patient_house.find("-server")
+        broker = house.find("-server")
         broker.suspend()
         asked = threads.submit(_submit, users[0])
         until(lambda: len(users[0].http.get("/v1/jobs").json()["jobs"]) == 4)
@@ -54,9 +49,9 @@ def test_whoever_waits_is_answered_by_whatever_process_they_came_to(patient_hous
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="this machine has no curl")
-def test_the_commands_of_the_page_run_as_they_are_written(patient_house: House) -> None:
+def test_the_commands_of_the_page_run_as_they_are_written(house: House) -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    program = "\necho ----\n".join(blocks).replace(WRITTEN, patient_house.url)
+    program = "\necho ----\n".join(blocks).replace(WRITTEN, house.url)
     run = subprocess.run(["bash", "-euo", "pipefail", "-c", program], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     _, submitted, again, shown = run.stdout.split("----\n")
@@ -65,15 +60,15 @@ def test_the_commands_of_the_page_run_as_they_are_written(patient_house: House) 
     assert (again.strip(), shown.strip()) == ("completed", "completed")
 
 
-def test_a_front_door_that_closes_sends_away_who_waits(patient_house: House) -> None:
-    user = patient_house.sign_up()
-    worker = patient_house.find("generation@")
+def test_a_front_door_that_closes_sends_away_who_waits(house: House) -> None:
+    user = house.sign_up()
+    worker = house.find("generation@")
     worker.suspend()
     try:
         with ThreadPoolExecutor(1) as threads:
             asked = threads.submit(_submit, user)
             until(lambda: user.http.get("/v1/jobs").json()["jobs"])
-            patient_house.find("wsgi:app").terminate()
+            house.find("wsgi:app").terminate()
             answer = asked.result()
     finally:
         worker.resume()

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from config import settings
 from models import jobs
 from tests.http.conftest import Caller
-from tests.waiting.waiters import LONG, Background, claimed, fail, id_of, path_of, waits
+from tests.waiting.waiters import LONG, SOON_SECONDS, Background, claimed, fail, id_of, path_of, waits
 from web import waiting
 from web.waiting import Places
 from worker.listener import Listener
@@ -71,7 +71,7 @@ def test_with_a_tag_it_waits_for_anything_new(
     asked = background(caller.get, path_of(answer), Prefer=LONG, **tag)
     waits(seats)
     claim = claimed(id_of(answer))
-    running = asked.result()
+    running = asked.result(SOON_SECONDS)
     assert (running.status_code, (running.json or {})["status"]) == (200, "running")
     assert caller.get(path_of(answer), Prefer=LONG, **tag).status_code == 200, "it is new already"
     unchanged = caller.get(path_of(answer), Prefer="wait=1", **{"If-None-Match": running.headers["ETag"]})
@@ -102,7 +102,7 @@ def test_who_finds_no_place_is_answered_at_once(
             assert alarm is not None
         fail(claimed(id_of(first)))
         fail(claimed(id_of(theirs)))
-        assert [(each.result().json or {})["status"] for each in asked] == ["failed"] * 3
+        assert [(each.result(SOON_SECONDS).json or {})["status"] for each in asked] == ["failed"] * 3
         assert "Preference-Applied" in third.get(path_of(answer), Prefer="wait=1").headers, "places come back"
 
 
@@ -120,7 +120,7 @@ def test_who_waits_is_sent_away_when_the_process_ends(
     asked = background(caller.get, path_of(answer), Prefer=LONG)
     waits(seats)
     seats.close()
-    seen = asked.result()
+    seen = asked.result(SOON_SECONDS)
     assert (seen.status_code, (seen.json or {})["status"]) == (200, "queued")
     assert "Preference-Applied" not in seen.headers
     assert "Preference-Applied" not in caller.get(path_of(answer), Prefer=LONG).headers

@@ -20,7 +20,7 @@ from models.acting import everyone
 from models.database import at_once, engine, sessions
 from tests.http.conftest import Caller
 from tests.system.house import until
-from tests.waiting.waiters import LONG, Background, claimed, fail, hears, id_of, newest, path_of, waits
+from tests.waiting.waiters import LONG, SOON_SECONDS, Background, claimed, fail, hears, id_of, newest, path_of, waits
 from web import waiting
 from web.waiting import Places
 from worker import announcer
@@ -41,7 +41,7 @@ def test_a_submission_is_answered_when_its_job_ends(caller: Caller, ear: Listene
     if not at_once_done:
         with sessions() as session:
             jobs.complete(session, claim, **made)
-    answer = asked.result()
+    answer = asked.result(SOON_SECONDS)
     assert (answer.status_code, (answer.json or {})["status"]) == (200, "completed")
     assert (answer.json or {})["outputs"][0]["text"] == "yes"
     assert answer.headers["Preference-Applied"] == LONG
@@ -84,7 +84,7 @@ def test_every_ending_wakes_those_who_wait(
             return jobs.expire_waiting(session) == 1
 
     until(expire)
-    statuses = [(each.result().json or {})["status"] for each in [*asked, twice]]
+    statuses = [(each.result(SOON_SECONDS).json or {})["status"] for each in [*asked, twice]]
     assert statuses == ["canceled", "failed", "failed", "canceled", "expired", "canceled"]
     assert not seats._taken
     until(lambda: not ear._subscribed)
@@ -112,7 +112,7 @@ def test_another_process_announces_it(
     )
     worker = subprocess.Popen([sys.executable, "-c", code, path.rpartition("/")[2]], cwd=ROOT, stdin=subprocess.PIPE)
     try:
-        assert (asked.result().json or {})["status"] == "failed"
+        assert (asked.result(SOON_SECONDS).json or {})["status"] == "failed"
     finally:
         worker.communicate(b"")
     assert worker.returncode == 0
@@ -140,7 +140,7 @@ def test_without_the_broker_somebody_looks(caller: Caller, deaf: None, backgroun
     asked = background(caller.get, path_of(answer), Prefer=LONG)
     waits(seats)
     fail(claimed(id_of(answer)))
-    assert (asked.result().json or {})["status"] == "failed"
+    assert (asked.result(SOON_SECONDS).json or {})["status"] == "failed"
 
 
 def test_a_lost_announcement_is_made_up_for(caller: Caller, ear: Listener, background: Background) -> None:
@@ -149,7 +149,7 @@ def test_a_lost_announcement_is_made_up_for(caller: Caller, ear: Listener, backg
         asked = background(caller.get, path_of(answer), Prefer=LONG)
         hears(ear, id_of(answer))
         fail(claimed(id_of(answer)))
-        assert (asked.result().json or {})["status"] == "failed"
+        assert (asked.result(SOON_SECONDS).json or {})["status"] == "failed"
 
 
 def test_rabbitmq_announces_nothing() -> None:
@@ -171,7 +171,7 @@ def test_a_restarted_broker_is_listened_to_again(caller: Caller, ear: Listener, 
     until(lambda: not ear.hears(id_of(answer)) or None, patience=5)
     hears(ear, id_of(answer))
     fail(claimed(id_of(answer)))
-    assert (asked.result().json or {})["status"] == "failed"
+    assert (asked.result(SOON_SECONDS).json or {})["status"] == "failed"
 
 
 def test_a_broker_with_nothing_to_say_is_kept(caller: Caller, ear: Listener, background: Background) -> None:
@@ -183,7 +183,7 @@ def test_a_broker_with_nothing_to_say_is_kept(caller: Caller, ear: Listener, bac
             hears(ear, id_of(answer))
             time.sleep(0.2)
             fail(claimed(id_of(answer)))
-            assert (asked.result().json or {})["status"] == "failed"
+            assert (asked.result(SOON_SECONDS).json or {})["status"] == "failed"
             time.sleep(0.2)
     assert connected.call_count == 1
 
@@ -200,4 +200,4 @@ def test_a_broker_that_is_frozen_is_given_up_and_found_again(
             until(lambda: ear._failing)
         hears(ear, id_of(answer))
     fail(claimed(id_of(answer)))
-    assert (asked.result().json or {})["status"] == "failed"
+    assert (asked.result(SOON_SECONDS).json or {})["status"] == "failed"

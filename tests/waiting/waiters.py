@@ -17,7 +17,8 @@ from web.waiting import Places
 from worker.listener import Listener
 
 LONG = "wait=20"
-"""Longer than any test here takes, so that an answer before is one that was woken."""
+SOON_SECONDS = 15.0
+"""An answer before that was woken: whoever is not is answered when the wait is over."""
 
 AN_HOUR = 3600.0
 

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.outputs import s3
 from tests.system.house import House, until
-from tests.system.houses import Houses
 from tests.uploads.drawings import picture, pixels
-
-
-@pytest.fixture(scope="module")
-def house(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, s3_house: s3.House
-) -> Iterator[House]:
-    s3_house.service.get_over_it()
-    houses = Houses(request, tmp_path_factory, **s3_house.environment("whole"))
-    yield houses.on("sqlite", selling="default")
-    houses.close()
 
 
 def test_files_come_and_go_by_way_of_a_bucket(house: House, s3_house: s3.House) -> None:

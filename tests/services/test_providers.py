@@ -5,65 +5,15 @@ Whatever happens: one prediction where its id is stored, one charge, exact trans
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from sqlalchemy import create_engine, text
 
 from tests.ai.openai.scripted import Scripted, analysis, delta, events, response, silence
 from tests.ai.openai.scripted import text as words
-from tests.ai.predictions.double import CLIP, KEY, PICTURE, Double, Plan
+from tests.ai.predictions.double import CLIP, PICTURE, Double, Plan
 from tests.system.house import Client, House, until
-from tests.system.houses import Houses
 from tests.uploads.drawings import picture
-
-
-@pytest.fixture(scope="module", params=["postgresql"])
-def lodging(request: pytest.FixtureRequest) -> str:
-    """The database: one is enough for what is about providers."""
-    database: str = request.param
-    return database
-
-
-@pytest.fixture(scope="module")
-def double(lodging: str) -> Iterator[Double]:
-    """A service of the house's own in this process, which outlives whatever dies there."""
-    with Double().running() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def talker(lodging: str) -> Iterator[Scripted]:
-    """A server that speaks OpenAI's protocol, likewise."""
-    with Scripted().running() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def house(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    lodging: str,
-    double: Double,
-    talker: Scripted,
-) -> Iterator[House]:
-    """A Coinop that has its videos and larger pictures made by the service, and its chats by the other server; its
-    books must balance in the end."""
-    houses = Houses(
-        request,
-        tmp_path_factory,
-        AI_PROVIDERS="video=predictions:acme/video-2,upscale=predictions:acme/larger-picture,chat=openai:any-1",
-        OPENAI_BASE_URL=talker.base_url,
-        PREDICTIONS_URL=double.url,
-        PREDICTIONS_API_KEY=KEY,
-        # Nobody's time is to run out by accident, on a machine that is busy: a new worker's first job reads in the
-        # libraries of its provider.
-        PROVIDER_TIMEOUT_SECONDS="5",
-        RUN_LIMIT_SECONDS="20",
-    )
-    yield houses.on(lodging, selling="default")
-    houses.close()
 
 
 def _cost(job: dict[str, Any]) -> tuple[int, int, int]:
