@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,11 +19,11 @@ from models.errors import JobNotFinished, LinkExpired, OutputGone
 from models.jobs import Job, Status
 from tasks.generation import run
 from tests.outputs import making
+from tests.pages import needs_curl, run_blocks
 from web.shelf import shelf
 from worker.storage import Storage
 
 PAGE = (ROOT / "docs" / "outputs.md").read_text()
-WRITTEN = "http://127.0.0.1:8000"
 
 
 @pytest.fixture
@@ -65,16 +62,9 @@ def _work(over: threading.Event) -> None:
             run(str(job_id))
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="this machine has no curl")
+@needs_curl
 def test_the_commands_run_as_they_are_written(address: str, tmp_path: Path) -> None:
-    blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "\necho ----\n".join(blocks).replace(WRITTEN, address)],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr + done.stdout
-    _, fetched, part, deleted = done.stdout.split("----\n")
+    _, fetched, part, deleted = run_blocks("outputs.md", address=address, folder=tmp_path)
     assert fetched == "image/png\n"
     size = (tmp_path / "fox.png").stat().st_size
     assert part.lower().split() == ["png", "content-length:", str(size)]

@@ -3,20 +3,15 @@ more when the front door closes."""
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from config import ROOT
+from tests.pages import needs_curl, run_blocks
 from tests.system.house import Client, House, until
-
-PAGE = (ROOT / "docs" / "waiting.md").read_text(encoding="utf-8")
-WRITTEN = "http://127.0.0.1:8000"
 
 CHAT = {"action": "chat", "input": {"prompt": "hello"}}
 WAIT = {"Prefer": "wait=25"}
@@ -48,13 +43,9 @@ def test_whoever_waits_is_answered_by_whatever_process_they_came_to(house: House
     assert users[0].balance() == {"available": 80, "held": 0, "debt": 0}
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="this machine has no curl")
-def test_the_commands_of_the_page_run_as_they_are_written(house: House) -> None:
-    blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    program = "\necho ----\n".join(blocks).replace(WRITTEN, house.url)
-    run = subprocess.run(["bash", "-euo", "pipefail", "-c", program], capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    _, submitted, again, shown = run.stdout.split("----\n")
+@needs_curl
+def test_the_commands_of_the_page_run_as_they_are_written(house: House, tmp_path: Path) -> None:
+    _, submitted, again, shown = run_blocks("waiting.md", address=house.url, folder=tmp_path)
     assert submitted.startswith("HTTP/1.1 200")
     assert "preference-applied: wait=20" in submitted.lower()
     assert (again.strip(), shown.strip()) == ("completed", "completed")

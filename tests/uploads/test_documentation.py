@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +14,10 @@ from werkzeug.serving import make_server
 
 from config import ROOT
 from models.errors import PictureRefused, TooManyUploads, UploadSpaceFull
+from tests.pages import needs_curl, run_blocks
 from tests.uploads.drawings import pixels
 
 PAGE = (ROOT / "docs" / "uploads.md").read_text()
-WRITTEN = "http://127.0.0.1:8000"
 
 
 @pytest.fixture
@@ -33,21 +31,9 @@ def address(app: Any, client: FlaskClient) -> Iterator[str]:
     thread.join()
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="this machine has no curl")
+@needs_curl
 def test_the_commands_run_as_they_are_written(address: str, tmp_path: Path) -> None:
-    blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 5
-    program = "\necho ----\n".join(blocks).replace(WRITTEN, address)
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", program],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
-    _, upload, again, job, rest = done.stdout.split("----\n")
+    _, upload, again, job, rest = run_blocks("uploads.md", address=address, folder=tmp_path)
     assert '"object":"upload"' in upload.replace(" ", "")
     assert again == "200\n"
     assert '"price":' in job

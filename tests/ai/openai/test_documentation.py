@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,12 +21,12 @@ from models.kinds import Kind
 from tasks import generation
 from tests.ai.openai.conftest import Choose
 from tests.ai.openai.scripted import Scripted, analysis, body, events, picture_answer, response, text, wav
+from tests.pages import needs_curl, run_blocks
 from tests.uploads.drawings import picture
 from worker.ai.openai.speaking import VOICES
 from worker.backends import BACKENDS
 
 PAGE = (ROOT / "docs" / "providers.md").read_text()
-WRITTEN = "http://127.0.0.1:8000"
 
 
 @pytest.fixture
@@ -54,20 +52,13 @@ def address(app: Any, client: FlaskClient) -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="this machine has no curl")
+@needs_curl
 def test_the_commands_run_as_they_are_written(choose: Choose, server: Scripted, address: str, tmp_path: Path) -> None:
     choose(server.base_url)
     server.answer_with(
         events(response(text(analysis()))), picture_answer(picture(size=(1024, 1024))), body(wav(1), kind="audio/wav")
     )
-    blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "\necho ----\n".join(blocks).replace(WRITTEN, address)],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr + done.stdout
-    answer, more = done.stdout.split("----\n")
+    answer, more = run_blocks("providers.md", address=address, folder=tmp_path)
     job = json.loads(answer)
     assert (job["status"], job["cost"]["charged"]) == ("completed", 5)
     assert job["outputs"][0]["suggestions"] == ["Reply 0", "Reply 1", "Reply 2"]
