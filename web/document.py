@@ -44,6 +44,11 @@ HEADERS: dict[str, dict[str, Any]] = {
         "and what cannot be read, are ignored (RFC 7240).",
         "schema": {"type": "string", "examples": ["wait=10", "respond-async, wait=10"]},
     },
+    "If-Match": {
+        "description": "The version of the catalog that you have read, in quotes: its `ETag`. If another one is sold "
+        "by now the answer is 412, and nothing is changed.",
+        "schema": {"type": "string", "pattern": '^"[0-9]+"$', "examples": ['"7"']},
+    },
 }
 """What a request may say in its headers, and what that does."""
 
@@ -57,17 +62,32 @@ SAID: dict[tuple[str, str], tuple[str, ...]] = {
     ("post", "/v1/admin/payments/{any_payment_id}/refunds"): ("Idempotency-Key",),
     ("post", "/v1/admin/users/{user_id}/adjustments"): ("Idempotency-Key",),
     ("put", "/v1/admin/users/{user_id}/plan"): ("Idempotency-Key",),
+    ("put", "/v1/admin/catalog"): ("If-Match",),
+    ("post", "/v1/admin/catalog/versions/{catalog_version}/restore"): ("If-Match",),
+    ("put", "/v1/admin/promotions/{promotion_code}"): ("If-Match",),
+    ("delete", "/v1/admin/promotions/{promotion_code}"): ("If-Match",),
 }
 """The calls that know these headers."""
 
-REQUIRED = {("post", "/v1/admin/users/{user_id}/adjustments")}
+REQUIRED = {("post", "/v1/admin/users/{user_id}/adjustments"), ("put", "/v1/admin/catalog")}
 """Those that do nothing without."""
 
+ONCE = ("post", "/v1/admin/jobs/{job_id}/refund")
+"""It is done once for each job, and needs no key to be known again."""
+
+REPLAYED = {
+    "Idempotency-Replayed": {
+        "description": "This was asked for before, and the answer is about what was made then.",
+        "schema": {"type": "string", "const": "true"},
+    },
+}
+
 ANSWERED: dict[str, dict[str, dict[str, Any]]] = {
-    "Idempotency-Key": {
-        "Idempotency-Replayed": {
-            "description": "The key has come before, and this is about the object that it made then.",
-            "schema": {"type": "string", "const": "true"},
+    "Idempotency-Key": REPLAYED,
+    "If-Match": {
+        "ETag": {
+            "description": "The version that is sold now.",
+            "schema": {"type": "string", "pattern": '^"[0-9]+"$'},
         },
     },
     "Prefer": {
@@ -96,10 +116,16 @@ def complete(document: dict[str, Any]) -> None:
             for name in SAID.get((method, path), ()):
                 parameter = {"name": name, "in": "header", "required": (method, path) in REQUIRED, **HEADERS[name]}
                 operation.setdefault("parameters", []).append(parameter)
-                for code, answer in operation["responses"].items():
-                    if code < "400":
-                        answer.setdefault("headers", {}).update(ANSWERED[name])
+                _say_in_headers(operation, ANSWERED[name])
+            if (method, path) == ONCE:
+                _say_in_headers(operation, REPLAYED)
             _give_examples(document, method, path)
+
+
+def _say_in_headers(operation: dict[str, Any], headers: dict[str, dict[str, Any]]) -> None:
+    for code, answer in operation["responses"].items():
+        if code < "400":
+            answer.setdefault("headers", {}).update(headers)
 
 
 def _complete(operation: dict[str, Any], name: str) -> None:
