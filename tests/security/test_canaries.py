@@ -264,9 +264,14 @@ def _look_through_flower(house: House) -> dict[str, str]:
             assert shut, f"{method} {path} is answered {answer.status_code}"
     inside = httpx.Client(base_url=base, timeout=20, auth=("coinop", house.secret("FLOWER_PASSWORD")))
     tasks: dict[str, Any] = inside.get("/api/tasks").raise_for_status().json()
-    workers: dict[str, Any] = inside.get("/api/workers", params={"refresh": "1"}).raise_for_status().json()
     assert any(task["name"] == "generation.run" for task in tasks.values())
-    assert len(workers) == 4
+
+    def all_workers() -> dict[str, Any] | None:
+        # It waits a second for those that answer, and they may be busy.
+        found: dict[str, Any] = inside.get("/api/workers", params={"refresh": "1"}).raise_for_status().json()
+        return found if len(found) == 4 else None
+
+    workers = until(all_workers)
     asked = [
         "/", "/tasks", "/broker", "/metrics", "/api/tasks", "/api/workers", "/api/queues/length", "/api/task/types",
         *(f"/worker/{name}" for name in workers),
