@@ -79,7 +79,7 @@ def house(monkeypatch: pytest.MonkeyPatch, receiver: Receiver, **variables: str)
             patched.setenv(name, value)
         settings.cache_clear()
         patched.setattr(database, "_receivers", [])
-        patched.setattr("web.relay.start", lambda _: start(wire))  # type: ignore[arg-type]
+        patched.setattr("web.relay.start", lambda _: start(wire))
         patched.setattr("web.announcer.start", lambda: None)
         patched.setattr(relay.Relay, "_start", lambda self: None)
         patched.setattr(relay.Relay, "hand_over", _at_once)

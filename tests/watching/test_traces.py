@@ -127,7 +127,7 @@ def test_what_a_sweep_publishes_later_belongs_to_the_same_trace(traced: Traced) 
             row.due_at = row.due_at.replace(year=2020)
             job = session.scalars(select(Job)).one()
             job.run_after = job.created_at
-        assert relay.sweep(house.wire) == 1  # type: ignore[arg-type]
+        assert relay.sweep(house.wire) == 1
         house.wire.work()
         tracing.close()
         spans = house.receiver.spans
