@@ -12,19 +12,21 @@ address. The log line of the same request has the message.
 from __future__ import annotations
 
 import atexit
-import logging
 import sys
 from collections.abc import MutableMapping
 from types import TracebackType
 from typing import Any
 
 import sentry_sdk
+import structlog
 from sentry_sdk.utils import event_from_exception
 
 import counters
 from config import settings
 from config.basis import told
 from redaction import Redactor
+
+log = structlog.get_logger(__name__)
 
 FLUSH_SECONDS = 2.0
 """How long a process that ends waits until what it has reported is sent. Nobody else waits at all."""
@@ -52,7 +54,7 @@ class Reporter:
                 self._report(line)
             except Exception as error:
                 # A report is not worth what is at work here.
-                logging.getLogger(__name__).warning("error not reported: %s", type(error).__name__)
+                log.warning("error_not_reported", error=type(error).__name__)
         return line
 
     def _report(self, line: MutableMapping[str, Any]) -> None:

@@ -212,7 +212,8 @@ def _one_trace_for_a_job(spans: list[Span]) -> None:
     while line[-1].parent:
         line.append(by_id[line[-1].parent])
     assert [(each.service, each.name) for each in line] == [
-        ("coinop-generation", "generation.run"), ("coinop-web", "publish generation.run"), ("coinop-web", "POST /v1/jobs"),
+        ("coinop-generation", "generation.run"), ("coinop-web", "publish generation.run"),
+        ("coinop-web", "POST /v1/jobs"),
     ]  # fmt: skip
     assert {each.trace_id for each in line} == {run.trace_id}
 
