@@ -107,11 +107,9 @@ class Sending(SpanExporter):
             return SpanExportResult.FAILURE
         try:
             result = self._inner.export(spans)
-        except Exception as error:
-            log.warning("traces_not_sent", error=type(error).__name__, spans=len(spans))
-            self._failing = True
-            return SpanExportResult.FAILURE
-        failed = result is not SpanExportResult.SUCCESS
+        except Exception:  # whatever it is, the next batch is tried like any other
+            result = SpanExportResult.FAILURE
+        failed = result is SpanExportResult.FAILURE
         if failed and not self._failing:
             log.warning("traces_not_sent", spans=len(spans))
         elif self._failing and not failed:

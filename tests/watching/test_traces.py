@@ -218,6 +218,30 @@ def test_nobody_waits_for_a_collector(traced: Traced, monkeypatch: pytest.Monkey
         assert not house.receiver.let_go.is_set(), "it hangs still, and nobody waited for it"
 
 
+AT_THE_END = {
+    "a process that ends": "",
+    "a process of gunicorn's": "import os, runpy; runpy.run_path('gunicorn.conf.py')['worker_exit'](0, 0); os._exit(0)",
+    "a process of a pool of Celery's": "import os; from worker import watching; watching._close(); os._exit(0)",
+}
+
+
+@pytest.mark.parametrize("end", AT_THE_END)
+def test_what_a_process_has_it_sends_before_it_ends(tmp_path: Path, receiver: Receiver, end: str) -> None:
+    begin = "import tracing; tracing.serve('GET /', request_id='x', traceparent=None).end()\n"
+    ended = _run(tmp_path, begin + AT_THE_END[end], OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
+    assert (ended.returncode, [span.name for span in receiver.spans]) == (0, ["GET /"]), ended
+
+
+def _run(home: Path, code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "PATH": os.environ["PATH"], "COINOP_HOME": str(home), "SECRET_KEY": "x" * 32, "JWT_SECRET_KEY": "y" * 32,
+        **variables,
+    }  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
 WITHOUT = """
 import sys
 
@@ -236,11 +260,5 @@ print([name for name in sys.modules if name in ("tasks.generation", "tracing", "
 
 def test_without_the_settings_nothing_of_it_is_loaded_or_needed(tmp_path: Path) -> None:
     """Here it is not even there, as in an installation of requirements.txt alone: whoever asked for it would break."""
-    environment = {
-        "PATH": os.environ["PATH"], "COINOP_HOME": str(tmp_path), "SECRET_KEY": "x" * 32, "JWT_SECRET_KEY": "y" * 32,
-    }  # fmt: skip
-    ended = subprocess.run(
-        [sys.executable, "-c", WITHOUT], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60,
-        check=False,
-    )  # fmt: skip
+    ended = _run(tmp_path, WITHOUT)
     assert (ended.returncode, sorted(ast.literal_eval(ended.stdout))) == (0, ["tasks.generation", "tracing"]), ended
