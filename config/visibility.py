@@ -56,8 +56,8 @@ class VisibilitySettings(Basis):
     def _readable_headers(cls, value: SecretStr | None) -> SecretStr | None:
         if any(each is None for each in map(HEADER.fullmatch, _parts(value))):
             raise ValueError("expected headers such as Authorization=Bearer%20abc, separated by commas")
-        if not all(header.isascii() and header.isprintable() for header in _headers(value).values()):
-            raise ValueError("expected headers whose values are plain ASCII")
+        if not all(header.strip() and header.isascii() and header.isprintable() for header in _headers(value).values()):
+            raise ValueError("expected headers whose values are plain ASCII, and not blank")
         return value
 
     @field_validator("sentry_dsn")
@@ -76,6 +76,12 @@ class VisibilitySettings(Basis):
     def otlp_headers(self) -> dict[str, str]:
         """The headers by their names, values as they are to be sent."""
         return _headers(self.otel_exporter_otlp_headers)
+
+    @property
+    def receivers_keys(self) -> list[str]:
+        """What opens the collector and the project of Sentry, as others would quote it: without what stands around."""
+        keys = [value.split()[-1] for value in self.otlp_headers.values()]
+        return [*keys, urlsplit(told(self.sentry_dsn)).username or ""]
 
     @property
     def release(self) -> str:

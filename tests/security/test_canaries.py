@@ -152,7 +152,8 @@ def test_nothing_that_is_secret_is_read_anywhere_else(street: Street) -> None:
         seen[f"logs/{name.name}"] = name.read_text()
     seen["what `make up` printed"] = (house.home / "up.log").read_text()
     seen["what errors said"] = "\n".join(street.told)
-    seen["what was traced"], seen["what was reported"] = street.traces.text(), street.reports.text()
+    seen["what was traced"] = street.traces.text()
+    seen["what was reported"] = street.reports.text().replace(f'"public_key":"{SENTRY_KEY}"', "")
     _one_trace_for_a_job(street.traces.spans)
     assert street.reports.events, "of a day on which the database was lost"
     assert {"logs/web.log", "logs/generation.log", "logs/mail.log", "logs/beat.log", "logs/flower.log"} <= set(seen)

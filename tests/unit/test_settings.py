@@ -81,6 +81,7 @@ def _boot(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:key@collector:4318", "expected the address of a collector"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "do-not-print", "expected headers such as Authorization=Bearer%20abc"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-key=do-not-print%0D%0Ax:y", "plain ASCII"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-key=%20", "not blank"),
         ("OTEL_SERVICE_NAME", "my shop", "String should match pattern"),
         ("OTEL_TRACES_SAMPLER_ARG", "2", "less than or equal to 1"),
         ("OTEL_TRACES_SAMPLER_ARG", "nan", "less than or equal to 1"),
