@@ -12,8 +12,10 @@ ENV PYTHONUNBUFFERED=1 \
 WORKDIR /app
 
 # Before the code, so that a change of code does not install everything again.
-COPY requirements.txt constraints.txt ./
-RUN pip install -r requirements.txt -c constraints.txt
+COPY requirements.txt requirements-telemetry.txt constraints.txt ./
+# TELEMETRY=1 adds what sends traces and reports of errors (docs/visibility.md).
+ARG TELEMETRY=
+RUN pip install -r requirements.txt ${TELEMETRY:+-r requirements-telemetry.txt} -c constraints.txt
 
 # A fixed id, so that the owner of what is in the volumes stays the same from image to image.
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin coinop \

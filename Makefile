@@ -68,7 +68,7 @@ mail-preview: .venv/.installed ## write every e-mail with made-up facts to a fol
 mutants: .venv/.installed ## take each guard out in turn and see the tests fail
 	@$(PY) -m tests.mutants $(ARGS)
 
-.venv/.installed: requirements.txt requirements-dev.txt constraints.txt
+.venv/.installed: requirements.txt requirements-telemetry.txt requirements-dev.txt constraints.txt
 	@test -n "$(PYTHON)" || { echo "Coinop needs Python 3.11 or newer; this machine's python3 is: $$(python3 --version \
 	2>&1 | tail -n 1). Install a newer one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@"$(PYTHON)" ops/install.py

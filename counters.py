@@ -60,11 +60,26 @@ TASK_SECONDS = Histogram(
 )  # fmt: skip
 
 
+_service = "command"
+
+
+def known_as(service: str) -> None:
+    """Say what this process, and those it forks, is for: `web`, `beat`, or the name of a worker."""
+    global _service
+    _service = service
+
+
+def service() -> str:
+    """What this process is for; `command` if it is none that serves."""
+    return _service
+
+
 def record_for(service: str) -> None:
     """Write what this process and those it forks count to the folder of `service`, from nothing on.
 
     To be called once, before anything is counted.
     """
+    known_as(service)
     folder = settings().coinop_home / "metrics" / service
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

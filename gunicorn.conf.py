@@ -22,6 +22,17 @@ def on_starting(server: object) -> None:
     counters.record_for("web")
 
 
+def worker_exit(server: object, worker: object) -> None:
+    """What a process has to tell of itself is told before it ends."""
+    import sys
+
+    import tracing
+
+    tracing.close()
+    if reporting := sys.modules.get("reporting"):
+        reporting.close()
+
+
 def post_worker_init(worker: object) -> None:
     """Once the app is there: a process that is to end sends away who waits in it, rather than wait for them."""
     from web import waiting

@@ -46,6 +46,7 @@ def set_up_logging() -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *_reports(),
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
@@ -81,11 +82,21 @@ def set_up_logging() -> None:
     _log_what_nobody_catches()
 
 
+def _reports() -> list[structlog.typing.Processor]:
+    """What reports errors to Sentry as they are logged; nothing, and nothing loaded, unless they are to be."""
+    if settings().sentry_dsn is None:
+        return []
+    import reporting
+
+    return [reporting.begin(redactor())]
+
+
 def redactor() -> Redactor:
     """Hides what a log must not show, and the secrets of these settings wherever they occur."""
     now = settings()
     given = [getattr(now, name) for name in type(now).model_fields]
     secrets = [value.get_secret_value() for value in given if isinstance(value, SecretStr)]
+    secrets += now.receivers_keys
     for url in (now.database_url, now.redis_url, now.smtp_url):
         secrets += passwords(url)
     return Redactor(secrets)

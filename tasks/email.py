@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 import counters
+import tracing
 from config import settings
 from models import emails, outbox
 from models.database import readings, sessions
@@ -71,7 +72,8 @@ def attempt(gateway: Gateway, claim: Claim) -> Outcome:
             counters.EMAILS.labels("dropped").inc()
             about.info("mail_dropped")
             return _as_it_is
-        gateway.send(compose(letter, mail_from=settings().mail_from))
+        with tracing.step("hand over mail", template=claim.template, attempt=claim.attempt):
+            gateway.send(compose(letter, mail_from=settings().mail_from))
     except Refused as error:
         counters.EMAILS.labels("refused").inc()
         about.warning("mail_refused", trouble=error.trouble)

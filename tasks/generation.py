@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 import counters
+import tracing
 from config import AiFallback, settings
 from models import jobs
 from models.database import at_once, sessions
@@ -65,6 +66,7 @@ def run(job_id: str) -> None:
         if offer:
             gates.leave(claim, offer.provider)
     counters.attempt_ended(claim.kind, offer.provider if offer else None, ending)
+    tracing.tell(kind=claim.kind, attempt=claim.attempt, ending=str(ending))
     log.info(
         "attempt_ended", job_id=job_id, attempt=claim.attempt, kind=claim.kind, ending=str(ending),
         seconds=round(time.monotonic() - started, 3),
@@ -123,7 +125,8 @@ def look_at(lease: Lease, meter: Meter) -> None:
     """Have an order looked at, if orders are; raises what the moderator says. Once begun, it was looked at before."""
     if lease.request_id is None and (judge := moderator(settings())) is not None:
         meter.moderated()
-        moderate(judge, lease)
+        with tracing.step("moderate", kind=lease.kind):
+            moderate(judge, lease)
 
 
 def give_up(claim: Claim, lease: Lease) -> Finish:

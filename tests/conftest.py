@@ -27,7 +27,7 @@ from ops import embedded
 _home = Path(tempfile.mkdtemp(prefix="coinop-tests-"))
 _broker_port = embedded.free_port()
 for _name in list(os.environ):
-    if _name in ("DATABASE_URL", "STORAGE_URL", "PRESET", "COINOP_ENV"):
+    if _name in ("DATABASE_URL", "STORAGE_URL", "PRESET", "COINOP_ENV", "OTEL_EXPORTER_OTLP_ENDPOINT", "SENTRY_DSN"):
         del os.environ[_name]
 os.environ.update(
     COINOP_HOME=str(_home),

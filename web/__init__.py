@@ -42,6 +42,7 @@ from web import (
     subscription,
     tokens,
     top_up,
+    traces,
     transactions,
     uploads,
     wallets,
@@ -86,6 +87,7 @@ def create_app() -> FrontDoor:
     scraping.register(app)
     problems.register(app)
     requests.register(app)
+    traces.register(app)
     headers.register(app)
     tokens.register(app)
     for noun in (

@@ -44,7 +44,7 @@ PREFLIGHT = (
     ("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE"),
     (
         "Access-Control-Allow-Headers",
-        "Accept, Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer, Range, X-Request-Id",
+        "Accept, Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer, Range, Traceparent, X-Request-Id",
     ),
     ("Access-Control-Max-Age", "3600"),
 )

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from werkzeug.exceptions import BadRequest, NotFound, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+import tracing
 from config import settings
 from models.errors import Fault, InvalidInput
 from web import document
@@ -140,9 +141,15 @@ def preferred_wait() -> int:
 
 def _name_request() -> None:
     given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if REQUEST_ID.fullmatch(given) else f"{random.getrandbits(64):016x}"
+    g.request_id = given if REQUEST_ID.fullmatch(given) else _new_id()
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _new_id() -> str:
+    if tracing.on():
+        return tracing.new_request_id(request.headers.get(tracing.TRACEPARENT))
+    return f"{random.getrandbits(64):016x}"
 
 
 def _refuse_unreadable() -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 import counters
+import tracing
 from config import Settings
 from models import providers
 from models.database import readings, sessions
@@ -80,7 +81,10 @@ class Gates:
     def watching(self, claim: Claim, provider: str) -> Iterator[None]:
         """Learn from how a call to the provider ends, whatever that is."""
         try:
-            with counters.asking(provider, claim.kind):
+            with (
+                tracing.step(f"ask {provider}", provider=provider, kind=claim.kind, attempt=claim.attempt),
+                counters.asking(provider, claim.kind),
+            ):
                 yield
         except (Unavailable, Refused) as error:
             counters.PROVIDER_ERRORS.labels(provider, error.code).inc()

@@ -12,17 +12,22 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery import Celery
 from kombu.exceptions import KombuError
 from sqlalchemy.exc import SQLAlchemyError
 
+import tracing
 from models import outbox
 from models.acting import Whom, act_for
 from models.database import at_once, on_commit, sessions
 from models.outbox import Message
+
+if TYPE_CHECKING:
+    from tracing.spans import Handed
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +49,7 @@ class Relay:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        self._messages: queue.Queue[Message] = queue.Queue(MOST_REMEMBERED)
+        self._messages: queue.Queue[tuple[Message, Handed | None]] = queue.Queue(MOST_REMEMBERED)
         self._starting = threading.Lock()
         self._pid = 0
 
@@ -54,7 +59,7 @@ class Relay:
             self._start()
         for message in messages:
             try:
-                self._messages.put_nowait(message)
+                self._messages.put_nowait((message, _handed(message)))
             except queue.Full:
                 return
 
@@ -81,12 +86,13 @@ class Relay:
                 # What it was must not stop the relay; the rows are still there for the sweep.
                 log.exception("relay_stumbled", messages=len(batch))
 
-    def _deliver(self, batch: list[Message]) -> None:
+    def _deliver(self, batch: list[tuple[Message, Handed | None]]) -> None:
+        messages, handed = [message for message, _ in batch], [each for _, each in batch]
         pause = 0.1
-        while not publish(self._app, batch):
+        while not publish(self._app, messages, handed):
             time.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-        forget(batch)
+        forget(messages)
 
 
 def start(app: Celery) -> Relay:
@@ -103,25 +109,40 @@ def start(app: Celery) -> Relay:
     return relay
 
 
-def publish(app: Celery, messages: Sequence[Message]) -> bool:
-    """Send messages to the broker in one go and say whether it accepted them all.
+def publish(app: Celery, messages: Sequence[Message], handed: Sequence[Handed | None] = ()) -> bool:
+    """Send messages to the broker in one go and say whether it accepted them all. `handed` are their spans, if any.
 
     If not, some may have arrived all the same; sending them again does no harm.
     """
     try:
         with app.producer_or_acquire() as producer, producer.batch():
-            for message in messages:
+            for message, span in zip(messages, handed or repeat(None)):  # noqa: B905  # one of them has no end
                 app.send_task(
                     message.task, args=message.args, task_id=message.task_id, queue=message.queue,
                     producer=producer, retry=False, ignore_result=True,
                     # Celery's own way to write them down costs as much as the sending.
                     argsrepr=repr(message.args), kwargsrepr="{}",
-                    headers={REQUEST_ID: message.request_id} if message.request_id else None,
+                    headers=_headers(message, span),
                 )  # fmt: skip
     except (KombuError, OSError) as error:
         log.warning("broker_unreachable", error=type(error).__name__, waiting=len(messages))
         return False
+    for span in handed:
+        if span is not None:
+            span.end()
     return True
+
+
+def _handed(message: Message) -> Handed | None:
+    """The span of a message on its way to the broker, within what this thread is at; none when nothing is traced."""
+    return tracing.hand_over(
+        message.task, queue=message.queue, task_id=message.task_id, request_id=message.request_id
+    )  # fmt: skip
+
+
+def _headers(message: Message, span: Handed | None) -> dict[str, str] | None:
+    headers = {REQUEST_ID: message.request_id} if message.request_id else {}
+    return {**headers, **(span.headers if span else {})} or None
 
 
 def forget(sent: Sequence[Message]) -> None:
@@ -139,7 +160,7 @@ def sweep(app: Celery) -> int:
     while True:
         with sessions() as session:
             due = outbox.take_due(session, limit=BATCH)
-        if not due or not publish(app, due):
+        if not due or not publish(app, due, [_handed(message) for message in due]):
             return total
         forget(due)
         total += len(due)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -12,11 +13,12 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import structlog
-from celery.signals import celeryd_init, task_postrun, task_prerun, worker_ready
+from celery.signals import beat_init, celeryd_init, task_postrun, task_prerun, worker_process_shutdown, worker_ready
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from sqlalchemy.exc import SQLAlchemyError
 
 import counters
+import tracing
 from config import settings
 from models import signs
 from models.database import sessions
@@ -38,6 +40,17 @@ def _count_in_files(sender: Any, **_: Any) -> None:
     counters.record_for(service_of(str(sender)))
 
 
+def _is_beat(**_: Any) -> None:
+    counters.known_as("beat")
+
+
+def _close(**_: Any) -> None:
+    """A process of a pool of processes ends without a word; others close by themselves."""
+    tracing.close()
+    if reporting := sys.modules.get("reporting"):
+        reporting.close()
+
+
 def _show(sender: Any, **_: Any) -> None:
     name = signs.WORKER + service_of(sender.hostname)
     threading.Thread(target=_leave_signs, args=(name,), name="signs", daemon=True).start()
@@ -57,23 +70,29 @@ def _leave_signs(name: str) -> None:
 
 def _name_task(task: Any, task_id: str, **_: Any) -> None:
     """Every line of the task says what it is and for which request; a task that beat began is named by its own id."""
-    given = (task.request.headers or {}).get(REQUEST_ID)
+    headers = task.request.headers or {}
+    given = headers.get(REQUEST_ID)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(
         request_id=given or task_id[:LONGEST_REQUEST_ID], task=task.name, task_id=task_id
     )
+    task.request.span = tracing.work(task.name, task_id, headers)
     task.request.began = perf_counter()
 
 
 def _count_task(task: Any, state: str | None = None, **_: Any) -> None:
     counters.TASKS.labels(task.name, OUTCOMES.get(state or "", "put_back")).inc()
     counters.TASK_SECONDS.labels(task.name).observe(perf_counter() - getattr(task.request, "began", perf_counter()))
+    if span := getattr(task.request, "span", None):
+        span.end(error="task_broke" if state == "FAILURE" else None)
     structlog.contextvars.clear_contextvars()
 
 
 def connect() -> None:
     """Have Celery tell us when a worker of this process begins, and each of its tasks."""
     celeryd_init.connect(_count_in_files)
+    beat_init.connect(_is_beat)
+    worker_process_shutdown.connect(_close)
     worker_ready.connect(_show)
     task_prerun.connect(_name_task)
     task_postrun.connect(_count_task)

@@ -25,9 +25,11 @@ from ops import embedded
 from tests.mail.conftest import MailServer
 from tests.system.house import Client, House, until
 from tests.uploads.drawings import picture
+from tests.watching.receivers import Receiver, Span, receiving
 
 PASSWORD = "canary-password-" + secrets.token_hex(6)
 SMTP_PASSWORD, DATABASE_PASSWORD, BROKER_PASSWORD = (f"canary@{name}/{secrets.token_hex(6)}" for name in "sdb")
+COLLECTOR_KEY, SENTRY_KEY = (f"canary{name}{secrets.token_hex(6)}" for name in "cr")
 NAME = "canary-" + secrets.token_hex(6)
 EMAIL = f"{NAME}@example.com"
 PROMPT = f"She wrote {secrets.token_hex(8)}, and I do not know what to say."
@@ -75,6 +77,8 @@ class Street:
     house: Guarded
     broker: Broker
     mail: MailServer
+    traces: Receiver
+    reports: Receiver
     told: list[str] = field(default_factory=list)
     """Every error that was answered, whole."""
 
@@ -90,7 +94,19 @@ class Street:
 
 
 @pytest.fixture
-def street(postgresql_server: str, tmp_path: Path) -> Iterator[Street]:
+def traces() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def reports() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def street(postgresql_server: str, tmp_path: Path, traces: Receiver, reports: Receiver) -> Iterator[Street]:
     folder = tmp_path / "broker"
     folder.mkdir()
     broker, mail = Broker(folder), MailServer(accounts={NAME: SMTP_PASSWORD})
@@ -103,11 +119,14 @@ def street(postgresql_server: str, tmp_path: Path) -> Iterator[Street]:
         urls={
             "REDIS_URL": f"redis://:{quote(BROKER_PASSWORD, safe='')}@127.0.0.1:{broker.port}/0",
             "SMTP_URL": f"smtp://{NAME}:{quote(SMTP_PASSWORD, safe='')}@127.0.0.1:{mail.port}",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": traces.url,
+            "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{COLLECTOR_KEY}",
+            "SENTRY_DSN": f"{reports.url.replace('://', f'://{SENTRY_KEY}@')}/7",
         },
     )  # fmt: skip
     try:
         house.start()
-        yield Street(house, broker, mail)
+        yield Street(house, broker, mail, traces, reports)
     finally:
         if house.process is not None:
             house.stop()
@@ -121,6 +140,7 @@ def test_nothing_that_is_secret_is_read_anywhere_else(street: Street) -> None:
     canaries = {
         "password": PASSWORD, "SMTP password": SMTP_PASSWORD, "database password": DATABASE_PASSWORD,
         "broker password": BROKER_PASSWORD, "prompt": PROMPT, "e-mail address": NAME,
+        "collector key": COLLECTOR_KEY, "Sentry key": SENTRY_KEY,
         **{name: house.secret(name) for name in ("SECRET_KEY", "JWT_SECRET_KEY", "ADMIN_API_KEY", "FLOWER_PASSWORD")},
     }  # fmt: skip
     canaries |= _a_good_day(street)
@@ -132,6 +152,10 @@ def test_nothing_that_is_secret_is_read_anywhere_else(street: Street) -> None:
         seen[f"logs/{name.name}"] = name.read_text()
     seen["what `make up` printed"] = (house.home / "up.log").read_text()
     seen["what errors said"] = "\n".join(street.told)
+    seen["what was traced"] = street.traces.text()
+    seen["what was reported"] = street.reports.text().replace(f'"public_key":"{SENTRY_KEY}"', "")
+    _one_trace_for_a_job(street.traces.spans)
+    assert street.reports.events, "of a day on which the database was lost"
     assert {"logs/web.log", "logs/generation.log", "logs/mail.log", "logs/beat.log", "logs/flower.log"} <= set(seen)
     assert len(street.told) > 20
     found = [
@@ -179,6 +203,20 @@ def _a_good_day(street: Street) -> dict[str, str]:
         "one-time token": link[1],
         "API key": key["key"],
     }
+
+
+def _one_trace_for_a_job(spans: list[Span]) -> None:
+    """Of what each service has sent, at the latest when it ended."""
+    by_id = {each.id: each for each in spans}
+    run = next(each for each in spans if each.name == "generation.run")
+    line = [run]
+    while line[-1].parent:
+        line.append(by_id[line[-1].parent])
+    assert [(each.service, each.name) for each in line] == [
+        ("coinop-generation", "generation.run"), ("coinop-web", "publish generation.run"),
+        ("coinop-web", "POST /v1/jobs"),
+    ]  # fmt: skip
+    assert {each.trace_id for each in line} == {run.trace_id}
 
 
 def _made(answer: httpx.Response) -> dict[str, Any]:

@@ -174,12 +174,13 @@ def test_the_secrets_of_this_installation_are_hidden_whatever_they_look_like(
     monkeypatch.setenv("DATABASE_URL", "postgresql://coinop:hunter%2Ftwo@db/coinop")
     monkeypatch.setenv("SMTP_URL", "smtp://coinop:correcthorse@mail:587")
     monkeypatch.setenv("ADMIN_API_KEY", "let-me-in-please")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20opensesame,x-scope=shop7")
     settings.cache_clear()
     lines = start()
-    structlog.get_logger("ours").warning("x hunter/two hunter%2Ftwo correcthorse let-me-in-please y")
+    structlog.get_logger("ours").warning("x hunter/two hunter%2Ftwo correcthorse let-me-in-please opensesame y")
     settings.cache_clear()
     [line] = lines()
-    assert line["event"] == f"x {HIDDEN} {HIDDEN} {HIDDEN} {HIDDEN} y"
+    assert line["event"] == f"x {HIDDEN} {HIDDEN} {HIDDEN} {HIDDEN} {HIDDEN} y"
 
 
 def test_a_failed_statement_does_not_show_what_it_was_given(postgresql: str) -> None:

@@ -7,6 +7,7 @@ import re
 import secrets
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,22 @@ def _boot(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         ("MAX_IMAGE_PIXELS", "0", "greater than or equal to 1"),
         ("METRICS_TOKEN", "short", "at least 32 bytes, got 5"),
         ("WORKER_METRICS_PORT", "70000", "less than or equal to 65535"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "expected the address of a collector"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://collector:4317", "such as http://127.0.0.1:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/v1/traces", "without /v1/traces"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:key@collector:4318", "expected the address of a collector"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "do-not-print", "expected headers such as Authorization=Bearer%20abc"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-key=do-not-print%0D%0Ax:y", "plain ASCII"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-key=%20", "not blank"),
+        ("OTEL_SERVICE_NAME", "my shop", "String should match pattern"),
+        ("OTEL_TRACES_SAMPLER_ARG", "2", "less than or equal to 1"),
+        ("OTEL_TRACES_SAMPLER_ARG", "nan", "less than or equal to 1"),
+        ("SENTRY_DSN", "do-not-print", "expected what Sentry calls the DSN of a project: https://key@host/number"),
+        ("SENTRY_DSN", "https://sentry.example.com/7", "https://key@host/number"),
+        ("SENTRY_DSN", "https://do-not-print@sentry.example.com/project", "https://key@host/number"),
+        ("SENTRY_DSN", "https://do-not-print@sentry.example.com:port/7", "https://key@host/number"),
+        ("SENTRY_ENVIRONMENT", "a/b", "String should match pattern"),
+        ("SENTRY_RELEASE", "a b", "String should match pattern"),
         ("COINOP_ENV", "production", "SMTP_URL: required with COINOP_ENV=production"),
     ],
 )
@@ -91,6 +108,7 @@ def test_a_bad_value_stops_the_boot_and_is_named(
     assert "Coinop cannot start" in said
     assert variable in said
     assert expected in said
+    assert "do-not-print" not in said
     if variable.endswith("KEY") and value:
         assert value not in said.replace(f"{variable}:", "")
 
@@ -182,6 +200,35 @@ def test_the_mock_signs_webhooks_with_a_secret_of_its_own(monkeypatch: pytest.Mo
     assert derived == _settings(monkeypatch).webhook_secret
     assert derived != _settings(monkeypatch, SECRET_KEY="z" * 48).webhook_secret
     assert _settings(monkeypatch, STRIPE_WEBHOOK_SECRET="whsec_x").webhook_secret == "whsec_x"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "package"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318", "opentelemetry-exporter-otlp-proto-http"),
+        ("SENTRY_DSN", "https://key@sentry.example.com/7", "sentry-sdk"),
+    ],
+)
+def test_what_sends_traces_and_reports_is_asked_for_only_when_they_are_wanted(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, package: str
+) -> None:
+    assert _settings(monkeypatch, **{variable: value})
+    monkeypatch.setattr("config.visibility.distribution", _not_installed)
+    assert _settings(monkeypatch, **{variable: ""})
+    with pytest.raises(ValidationError) as refused:
+        _settings(monkeypatch, **{variable: value})
+    said = _explain(refused.value)
+    assert f"{variable}: needs {package}, which is not installed: pip install -r requirements-telemetry.txt" in said
+
+
+def _not_installed(package: str) -> None:
+    raise PackageNotFoundError(package)
+
+
+def test_headers_for_a_collector_are_read_as_the_standard_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = _settings(monkeypatch, OTEL_EXPORTER_OTLP_HEADERS="Authorization=Basic%20YTpi=, x-scope = 7 ,")
+    assert chosen.otlp_headers == {"Authorization": "Basic YTpi=", "x-scope": "7"}
+    assert _settings(monkeypatch, OTEL_EXPORTER_OTLP_HEADERS="").otlp_headers == {}
 
 
 def _settings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:

@@ -9,7 +9,7 @@ from pathlib import Path
 from config import ROOT
 
 LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
-HERE = ("logs.py", "web", "worker", "tasks", "models")
+HERE = ("logs.py", "reporting.py", "tracing", "web", "worker", "tasks", "models")
 
 
 def _calls(path: Path) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -222,3 +225,24 @@ def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
     for rule in RULES.values():
         assert rule["labels"]["severity"] in ("page", "ticket")
         assert rule["annotations"]["summary"].endswith(".")
+
+
+PROMTOOL = shutil.which("promtool")
+TOKEN_FILE = "/etc/prometheus/coinop-metrics-token"
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="Prometheus's own promtool is not on the PATH")
+def test_prometheus_itself_can_read_rules_and_configuration(tmp_path: Path) -> None:
+    """It wants the file with the token to be there."""
+    assert PROMTOOL is not None
+    token = tmp_path / "token"
+    token.touch()
+    text = (MONITORING / "prometheus.yml").read_text()
+    assert text.count(TOKEN_FILE) == 2
+    (tmp_path / "prometheus.yml").write_text(text.replace(TOKEN_FILE, str(token)))
+    shutil.copy(MONITORING / "alerts.yml", tmp_path)
+    checked = subprocess.run(
+        [PROMTOOL, "check", "config", tmp_path / "prometheus.yml"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
+    assert f"{len(RULES)} rules found" in checked.stdout
