@@ -5,7 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import structlog
 from celery.worker.consumer import Consumer
+
+from worker import rabbitmq
+
+log = structlog.get_logger(__name__)
 
 RECONNECT_SECONDS = 2.0
 """How often a worker without a broker looks for it."""
@@ -22,4 +27,13 @@ class PersistentConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
         conn.ensure_connection = partial(
             conn.ensure_connection, interval_start=RECONNECT_SECONDS, interval_max=RECONNECT_SECONDS
         )
-        return super().ensure_connected(conn)
+        connected = super().ensure_connected(conn)
+        if connected.transport.driver_type == "amqp":
+            # Nobody takes from this queue, so nobody else would make it.
+            rabbitmq.DEAD_LETTERS(connected.default_channel).declare()
+        return connected
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """What cannot be read is taken from its queue: RabbitMQ keeps it among the dead, Redis forgets it."""
+        log.error("message_not_readable", error=type(exc).__name__, size=len(message.body or b""))
+        message.reject()

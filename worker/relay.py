@@ -23,6 +23,7 @@ from models import outbox
 from models.acting import Whom, act_for
 from models.database import at_once, on_commit, sessions
 from models.outbox import Message
+from worker import rabbitmq
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +110,7 @@ def publish(app: Celery, messages: Sequence[Message]) -> bool:
     If not, some may have arrived all the same; sending them again does no harm.
     """
     try:
-        with app.producer_or_acquire() as producer, producer.batch():
+        with app.producer_or_acquire() as producer, rabbitmq.in_no_doubt(producer), producer.batch():
             for message in messages:
                 app.send_task(
                     message.task, args=message.args, task_id=message.task_id, queue=message.queue,
@@ -118,7 +119,7 @@ def publish(app: Celery, messages: Sequence[Message]) -> bool:
                     argsrepr=repr(message.args), kwargsrepr="{}",
                     headers={REQUEST_ID: message.request_id} if message.request_id else None,
                 )  # fmt: skip
-    except (KombuError, OSError) as error:
+    except (KombuError, OSError, *rabbitmq.ERRORS) as error:
         log.warning("broker_unreachable", error=type(error).__name__, waiting=len(messages))
         return False
     return True

@@ -20,20 +20,20 @@ LATE_SECONDS = 4 * signs.EVERY_SECONDS
 
 
 def broker(chosen: Settings) -> Iterator[Finding]:
-    url = urlsplit(chosen.redis_url)
+    url = urlsplit(chosen.broker_url)
     where = f"the broker at {url.hostname or url.path}"
     if url.scheme.startswith("amqp"):
-        yield _amqp(chosen.redis_url, where)
+        yield _amqp(chosen.broker_url, where)
         return
     patience = {"socket_timeout": PATIENCE_SECONDS, "socket_connect_timeout": PATIENCE_SECONDS}
     try:
-        with redis.Redis.from_url(chosen.redis_url, **patience) as client:
+        with redis.Redis.from_url(chosen.broker_url, **patience) as client:
             said = client.info()
     except redis.AuthenticationError:
-        yield fail(f"{where} refuses the password", "See REDIS_URL")
+        yield fail(f"{where} refuses the password", "See BROKER_URL")
         return
     except (redis.RedisError, OSError) as error:
-        yield fail(f"{where} does not answer ({type(error).__name__})", "Start it, or see REDIS_URL")
+        yield fail(f"{where} does not answer ({type(error).__name__})", "Start it, or see BROKER_URL")
         return
     name = "Valkey" if "valkey_version" in said else "Redis"
     yield ok(f"{where} answers: {name} {said.get('valkey_version') or said.get('redis_version', '')}")
@@ -64,9 +64,9 @@ def _amqp(url: str, where: str) -> Finding:
         with Connection(url, connect_timeout=PATIENCE_SECONDS) as connection:  # type: ignore[no-untyped-call]
             connection.connect()
     except (KombuError, OSError) as error:
-        return fail(f"{where} does not answer ({type(error).__name__})", "Start it, or see REDIS_URL")
+        return fail(f"{where} does not answer ({type(error).__name__})", "Start it, or see BROKER_URL")
     except Exception as error:  # the transport has errors of its own for a password that is wrong
-        return fail(f"{where} refuses us ({type(error).__name__})", "See REDIS_URL")
+        return fail(f"{where} refuses us ({type(error).__name__})", "See BROKER_URL")
     return ok(f"{where} answers")
 
 

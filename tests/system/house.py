@@ -86,7 +86,7 @@ class House:
         return f"http://127.0.0.1:{self.port}"
 
     def environment(self) -> dict[str, str]:
-        ours = ("SECRET_KEY", "JWT_SECRET_KEY", "REDIS_URL", "DATABASE_URL", "LOG_LEVEL")
+        ours = ("SECRET_KEY", "JWT_SECRET_KEY", "BROKER_URL", "REDIS_URL", "DATABASE_URL", "LOG_LEVEL")
         return {
             **{name: value for name, value in os.environ.items() if name not in ours},
             **QUICK,
