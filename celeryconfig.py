@@ -74,8 +74,10 @@ broker_heartbeat = rabbitmq.HEARTBEAT_SECONDS
 # RabbitMQ closes the channel of a worker that holds a message for longer than consumer_timeout, or whose queue somebody
 # deletes: the worker connects again, as after a lost connection, rather than end.
 broker_channel_error_retry = True
-# A publish is tried once; the outbox tries again.
-task_publish_retry = False
+# A publish is tried once; the outbox tries again. But beat, which publishes by itself on one connection, makes that
+# anew only with a second try; with Redis it has a pool of them.
+task_publish_retry = _on_rabbitmq
+task_publish_retry_policy = {"max_retries": 1, "interval_start": 0}
 broker_connection_timeout = 2.0
 # A worker waits for its broker for ever: it comes back by itself when the broker does.
 broker_connection_retry_on_startup = True

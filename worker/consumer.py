@@ -23,14 +23,19 @@ class PersistentConsumer(Consumer):  # type: ignore[misc]  # Celery is untyped
     still for up to half a minute more.
     """
 
+    class Blueprint(Consumer.Blueprint):  # type: ignore[misc]
+        """Without the step that has RabbitMQ keep messages back until their time: 28 quorum queues, and nobody here
+        sends such a message (what is due later waits in the database)."""
+
+        default_steps = tuple(step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in step)
+
     def ensure_connected(self, conn: Any) -> Any:
         conn.ensure_connection = partial(
             conn.ensure_connection, interval_start=RECONNECT_SECONDS, interval_max=RECONNECT_SECONDS
         )
         connected = super().ensure_connected(conn)
         if connected.transport.driver_type == "amqp":
-            # Nobody takes from this queue, so nobody else would make it.
-            rabbitmq.DEAD_LETTERS(connected.default_channel).declare()
+            rabbitmq.keep_dead_letters(connected.default_channel)
         return connected
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:

@@ -107,6 +107,11 @@ class Confirms:
         raise MessageNacked(f"message {number}")
 
 
+def keep_dead_letters(channel: Any) -> None:
+    """Have the queue of the dead, which nobody takes from, and so nobody else would make."""
+    DEAD_LETTERS(channel).queue_declare()  # type: ignore[no-untyped-call]
+
+
 @contextmanager
 def in_no_doubt(producer: Any) -> Iterator[None]:
     """Give the producer's connection up, without waiting for anybody, when the block fails."""
