@@ -32,7 +32,7 @@ def group(nodeid: str) -> str | None:
         return "users behind walls"
     if nodeid.startswith("tests/system/test_waiting.py"):
         return "house where callers wait"
-    if nodeid.startswith("tests/rabbitmq/test_house.py"):
+    if nodeid.startswith(("tests/rabbitmq/test_house.py", "tests/rabbitmq/test_publishing.py")):
         return "house on rabbitmq"
     shared = re.match(r"tests/(system|presets)/.*[\[-](sqlite|postgresql)\b", nodeid)
     if shared is None:
