@@ -147,6 +147,28 @@ def test_a_job_whose_wake_up_died_is_woken_again(server: RabbitMQ, house: House,
     assert house.transfers(job) == [("hold", 5, 95), ("settle", 5, 95)]
 
 
+def test_flower_shows_jobs_under_their_own_id(house: House) -> None:
+    user = house.sign_up()
+    flower = httpx.Client(
+        base_url=f"http://127.0.0.1:{house.flower_port}", timeout=15,
+        auth=("coinop", house.secret("FLOWER_PASSWORD")),
+    )  # fmt: skip
+
+    def shown() -> bool:
+        job = user.ended(user.submit())
+        answer = flower.get(f"/api/task/info/{job['id']}")
+        return answer.status_code == 200 and answer.json()["state"] == "SUCCESS"
+
+    until(shown)
+
+
+def test_a_queue_that_somebody_deletes_is_made_again(house: House, line: Any) -> None:
+    line.queue_delete("generation")
+    user = house.sign_up()
+    job = user.ended(user.submit())
+    assert (job["status"], cost(job)) == ("completed", (5, 5, 0))
+
+
 def test_jobs_are_accepted_while_the_broker_is_frozen_full_or_gone_and_done_afterwards(
     server: RabbitMQ, house: House
 ) -> None:
@@ -172,28 +194,10 @@ def test_jobs_are_accepted_while_the_broker_is_frozen_full_or_gone_and_done_afte
     assert [user.ended(job)["status"] for job in jobs] == ["completed"] * 3
     assert user.balance() == {"available": 55, "held": 0, "debt": 0}
 
-
-def test_flower_and_the_doctor_see_what_is_there(house: House) -> None:
-    user = house.sign_up()
-    flower = httpx.Client(
-        base_url=f"http://127.0.0.1:{house.flower_port}", timeout=15,
-        auth=("coinop", house.secret("FLOWER_PASSWORD")),
-    )  # fmt: skip
-
-    def shown() -> bool:
-        job = user.ended(user.submit())
-        answer = flower.get(f"/api/task/info/{job['id']}")
-        return answer.status_code == 200 and answer.json()["state"] == "SUCCESS"
-
-    until(shown)
-
-    def well() -> str | None:
-        # Beat has something done every fifteen seconds.
-        told = house.flask("doctor")
-        lines = [line for line in told.stdout.splitlines() if line.startswith(("broker", "workers", "beat"))]
-        return told.stdout if not any(line[11:].startswith("fail") for line in lines) else None
-
-    told = until(well)
+    job = user.ended(user.submit("[mock:fail-twice]"))
+    assert (job["status"], cost(job)) == ("completed", (5, 5, 0))
+    assert job["attempt"] == 3, "beat is back, too: it has retries published"
+    told = house.flask("doctor").stdout
     for queue in TAKEN:
         assert f"{queue} is a quorum queue" in told
         assert f"{queue} is taken by" in told

@@ -34,7 +34,7 @@ def coinop(server: RabbitMQ) -> Iterator[Celery]:
     yield app
     app.close()
     # Its connections would remember that the queues were there.
-    pools.reset()
+    pools.reset()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def publish(coinop: Celery) -> Publish:
 
     def publish(count: int) -> bool:
         ids = [uuid4() for _ in range(count)]
-        return relay.publish(coinop, [Message(each, "email.deliver", str(each), "email", [], None) for each in ids])
+        return relay.publish(coinop, [Message(each, "email.deliver", str(each), "email", (), None) for each in ids])
 
     return publish
 
