@@ -34,7 +34,7 @@ imports = (
 # `maintenance`, also those that look after what other queues left lying; but what asks the gateway waits for it, and
 # rides `payments`. Each has an exchange of its own: queues that share one would each get every message.
 task_queues = [
-    Queue(name, Exchange(name), routing_key=name, queue_arguments=rabbitmq.ARGUMENTS if _on_rabbitmq else None)
+    Queue(name, Exchange(name), routing_key=name, queue_arguments=dict(rabbitmq.ARGUMENTS) if _on_rabbitmq else None)
     for name in ("generation.high", "generation", "payments", "email", "maintenance")
 ]
 task_default_queue = "maintenance"
