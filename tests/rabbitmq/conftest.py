@@ -13,7 +13,7 @@ from tests.rabbitmq.server import RabbitMQ, missing, rabbitmq
 def server() -> Iterator[RabbitMQ]:
     """Its queues are quorum queues unless who declares them says otherwise."""
     if lacking := missing():
-        pytest.skip(f"this machine has no RabbitMQ: {lacking} is missing")
+        pytest.skip(f"this machine has no RabbitMQ; it lacks: {lacking}")
     with rabbitmq() as running:
         running.add_virtual_host()
         yield running

@@ -31,7 +31,7 @@ def _program(name: str) -> str:
 
 def missing() -> str:
     """What this machine lacks to run one, or nothing."""
-    return " and ".join(name for name in ("rabbitmq-server", "rabbitmqctl", "epmd") if not _program(name))
+    return ", ".join(name for name in ("rabbitmq-server", "rabbitmqctl", "epmd") if not _program(name))
 
 
 @dataclass
