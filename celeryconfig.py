@@ -5,11 +5,13 @@ from __future__ import annotations
 from kombu import Exchange, Queue
 
 from config import settings
+from worker import rabbitmq
 
 _settings = settings()
+_on_rabbitmq = _settings.on_rabbitmq
 
 # The broker carries wake-ups only; what a job came to is in the database, so there is no result backend.
-broker_url = _settings.redis_url
+broker_url = _settings.broker_url
 task_ignore_result = True
 result_backend = None
 # JSON only: a pickle from a broker that somebody else can write to would be code.
@@ -32,7 +34,7 @@ imports = (
 # `maintenance`, also those that look after what other queues left lying; but what asks the gateway waits for it, and
 # rides `payments`. Each has an exchange of its own: queues that share one would each get every message.
 task_queues = [
-    Queue(name, Exchange(name), routing_key=name)
+    Queue(name, Exchange(name), routing_key=name, queue_arguments=dict(rabbitmq.ARGUMENTS) if _on_rabbitmq else None)
     for name in ("generation.high", "generation", "payments", "email", "maintenance")
 ]
 task_default_queue = "maintenance"
@@ -50,9 +52,10 @@ task_acks_late = True
 task_reject_on_worker_lost = True
 # A worker takes no more than it can run, so what it has not started stays with the broker for others.
 worker_prefetch_multiplier = 1
-# With Redis an unacknowledged message comes back after this long. It must outlast the longest attempt (asserted in
-# tests/unit/test_settings.py), or a slow job would be delivered while it still runs.
-broker_transport_options = {
+_redis_transport_options: dict[str, object] = {
+    # An unacknowledged message comes back after this long. It must outlast the longest attempt (asserted in
+    # tests/unit/test_settings.py), or a slow job would be delivered while it still runs. RabbitMQ has a limit of its
+    # own for that, consumer_timeout (docs/rabbitmq.md).
     "visibility_timeout": _settings.visibility_timeout_seconds,
     # A frozen broker must not freeze us: without these a publish hangs for over 40 s.
     "socket_timeout": 2.0,
@@ -63,8 +66,18 @@ broker_transport_options = {
     # Look for messages to restore every second, not every ten.
     "unacked_restore_throttle": 1,
 }
-# A publish is tried once; the outbox tries again.
-task_publish_retry = False
+broker_transport_options = rabbitmq.TRANSPORT_OPTIONS if _on_rabbitmq else _redis_transport_options
+# Quorum queues know a prefetch count for each consumer only, not for the channel.
+worker_detect_quorum_queues = True
+# Only RabbitMQ has them, and only on a worker's own connections: a frozen broker is noticed when nobody sends anything.
+broker_heartbeat = rabbitmq.HEARTBEAT_SECONDS
+# RabbitMQ closes the channel of a worker that holds a message for longer than consumer_timeout, or whose queue somebody
+# deletes: the worker connects again, as after a lost connection, rather than end.
+broker_channel_error_retry = True
+# A publish is tried once; the outbox tries again. But beat, which publishes by itself on one connection, makes that
+# anew only with a second try; with Redis it has a pool of them.
+task_publish_retry = _on_rabbitmq
+task_publish_retry_policy = {"max_retries": 1, "interval_start": 0}
 broker_connection_timeout = 2.0
 # A worker waits for its broker for ever: it comes back by itself when the broker does.
 broker_connection_retry_on_startup = True

@@ -97,7 +97,7 @@ def redactor() -> Redactor:
     given = [getattr(now, name) for name in type(now).model_fields]
     secrets = [value.get_secret_value() for value in given if isinstance(value, SecretStr)]
     secrets += now.receivers_keys
-    for url in (now.database_url, now.redis_url, now.smtp_url):
+    for url in (now.database_url, now.broker_url, now.smtp_url):
         secrets += passwords(url)
     return Redactor(secrets)
 

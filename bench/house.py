@@ -81,6 +81,7 @@ def house() -> Iterator[House]:
             SECRET_KEY="a secret of the benchmark, and long enough",
             JWT_SECRET_KEY="another secret of the benchmark, also long",
             FLOWER_PASSWORD="not-started",
+            BROKER_URL=redis_url,
             REDIS_URL=redis_url,
             PRESET=str(BENCH_PRESET),
             MOCK_LATENCY_SECONDS="0",
@@ -139,7 +140,7 @@ def running(
         argv = [swapped.get(part, part) for part in argv]
     if worker:
         argv = [part.replace(f"{name}@", f"{worker}@") for part in argv]
-        ready = answers_celery(os.environ["REDIS_URL"], f"{worker}@{socket.gethostname()}")
+        ready = answers_celery(os.environ["BROKER_URL"], f"{worker}@{socket.gethostname()}")
     log = folder / f"{worker or name}.log"
     with log.open("ab") as file:
         process = subprocess.Popen(

@@ -43,7 +43,8 @@ def broker(house: House) -> tuple[list[Row], list[str]]:
         post("/v1/jobs", stock.REQUEST, Authorization=f"Bearer {token}", Idempotency_Key=UNIQUE.decode())
         for token in stock.access_tokens(made.users).values()
     ]
-    environment = {"DATABASE_URL": url, "PORT": str(web_port), "REDIS_URL": f"redis://127.0.0.1:{broker_port}/0"}
+    nobody_yet = f"redis://127.0.0.1:{broker_port}/0"
+    environment = {"DATABASE_URL": url, "PORT": str(web_port), "BROKER_URL": nobody_yet, "REDIS_URL": nobody_yet}
     loads: dict[str, list[Load]] = {"well": [], "frozen": [], "gone": []}
 
     def load(how: str, warm_up: float = 0.5) -> None:

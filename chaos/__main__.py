@@ -118,12 +118,14 @@ def _set_environment(folder: Path, database_url: str) -> None:
     """Give the settings of the run to this process and its children; nothing of the machine's own Coinop comes in."""
     for name, value in TIMINGS.items():
         os.environ.setdefault(name, value)
+    broker_url = f"redis://127.0.0.1:{embedded.free_port()}/0"
     os.environ.update(
         COINOP_ENV="development",
         COINOP_HOME=str(folder / "home"),
         DATABASE_URL=database_url,
         STORAGE_URL=f"file://{folder / 'outputs'}",
-        REDIS_URL=f"redis://127.0.0.1:{embedded.free_port()}/0",
+        BROKER_URL=broker_url,
+        REDIS_URL=broker_url,
         HOST="127.0.0.1",
         PORT=str(embedded.free_port()),
         PRESET=str(ROOT / "presets" / "default.toml"),

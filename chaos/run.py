@@ -97,13 +97,13 @@ def _send_customers(
 
 def _calm(chosen: Settings, tokens: list[str], key: str) -> Iterator[str]:
     """What does not work although everything is over."""
-    yield from check_up(chosen.port, tokens, chosen.redis_url, socket.gethostname(), key=key)
+    yield from check_up(chosen.port, tokens, chosen.broker_url, socket.gethostname(), key=key)
     with sessions() as session:
         yield from verdict.books(session)
 
 
 def _start(house: House, chosen: Settings, folder: Path) -> None:
-    port = urlsplit(chosen.redis_url).port
+    port = urlsplit(chosen.broker_url).port
     assert port is not None
     (folder / "broker").mkdir()
     house.start(
@@ -114,7 +114,7 @@ def _start(house: House, chosen: Settings, folder: Path) -> None:
         raise StartFailed(f"the migration failed:\n{migrated.stdout}{migrated.stderr}")
     of_up = commands(chosen)
     services = [of_up["web"], of_up["support"], of_up["beat"]]
-    services += [_generation_worker(of_up["generation"], number, chosen.redis_url) for number in (1, 2)]
+    services += [_generation_worker(of_up["generation"], number, chosen.broker_url) for number in (1, 2)]
     # The name under which PostgreSQL knows the connections of each.
     house.start(*(replace(each, env={**each.env, "PGAPPNAME": f"coinop:{each.name}"}) for each in services))
 

@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError
 
 from config.ai import AiMode
 from config.basis import ROOT, BadSettings, Basis, Environment, Port, Seconds
+from config.broker import BrokerSettings
 from config.limits import AiFallback, LimitSettings
 from config.mail import MailSettings
 from config.moderation import ModerationMode, ModerationSettings
@@ -53,6 +54,7 @@ def _reachable(host: str) -> str:
 
 
 class Settings(
+    BrokerSettings,
     LimitSettings,
     ModerationSettings,
     OpenAISettings,
@@ -69,9 +71,7 @@ class Settings(
     host: str = "127.0.0.1"
     port: Port = 8000
     flower_port: Port = 5555
-    broker_port: Port = 6380
     database_url: str = ""
-    redis_url: str = ""
     preset: Path = ROOT / "presets" / "default.toml"
 
     # Secrets
@@ -136,13 +136,6 @@ class Settings(
             raise ValueError("expected postgresql://user:password@host/name or sqlite:////absolute/path.sqlite3")
         return value
 
-    @field_validator("redis_url")
-    @classmethod
-    def _known_broker(cls, value: str) -> str:
-        if value and urlsplit(value).scheme not in ("redis", "rediss", "unix", "amqp", "amqps"):
-            raise ValueError("expected redis://host:port/0 (or rediss://, unix://, amqp://)")
-        return value
-
     @field_validator("public_url", "app_url")
     @classmethod
     def _web_address(cls, value: str) -> str:
@@ -172,7 +165,6 @@ class Settings(
     def _places_in_the_state_folder(self) -> Self:
         derived = {
             "database_url": self.database_url or f"sqlite:///{self.coinop_home / 'coinop.sqlite3'}",
-            "redis_url": self.redis_url or f"redis://127.0.0.1:{self.broker_port}/0",
             "public_url": self.public_url or f"http://{_reachable(self.host)}:{self.port}",
         }
         for name, value in derived.items():

@@ -104,10 +104,12 @@ def _celery(broker_url: str) -> Any:
     from celery import Celery  # half a second that only those who wait for a worker spend
 
     app = Celery(broker=broker_url, set_as_current=False)
-    app.conf.update(
-        broker_connection_timeout=PROBE_SECONDS,
-        broker_transport_options={"socket_timeout": 2 * PROBE_SECONDS, "socket_connect_timeout": PROBE_SECONDS},
-    )
+    # Redis and RabbitMQ each know their own two of these, and leave the others alone.
+    options = {
+        "socket_timeout": 2 * PROBE_SECONDS, "socket_connect_timeout": PROBE_SECONDS,
+        "read_timeout": 2 * PROBE_SECONDS, "write_timeout": 2 * PROBE_SECONDS,
+    }  # fmt: skip
+    app.conf.update(broker_connection_timeout=PROBE_SECONDS, broker_transport_options=options)
     return app
 
 

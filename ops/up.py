@@ -65,8 +65,8 @@ def migrate_command() -> tuple[str, ...]:
 
 
 def runs_own_broker(chosen: Settings) -> bool:
-    """Whether the broker is ours to run: so unless REDIS_URL names one."""
-    return "redis_url" not in chosen.model_fields_set
+    """Whether the broker is ours to run: so unless BROKER_URL names one."""
+    return not chosen.brings_broker
 
 
 def _broker(chosen: Settings) -> Service:
@@ -77,7 +77,7 @@ def _broker(chosen: Settings) -> Service:
     except FileNotFoundError:
         raise CannotStart(
             "There is no broker for this kind of machine in the environment: install valkey-server or redis-server, "
-            "or set REDIS_URL to one that runs."
+            "or set BROKER_URL to one that runs."
         ) from None
     return Service(
         name="broker",
@@ -125,7 +125,7 @@ def _worker(chosen: Settings, name: str, queues: str, concurrency: int) -> Servi
             # Workers have nothing to tell each other: the database decides who runs what.
             *("--without-gossip", "--without-mingle"),
         ),
-        ready=answers_celery(chosen.redis_url, f"{name}@{socket.gethostname()}"),
+        ready=answers_celery(chosen.broker_url, f"{name}@{socket.gethostname()}"),
         # SIGTERM lets all that runs finish; SIGQUIT gives it Celery's soft shutdown time (celeryconfig.py), then leaves
         # it. What is cut short loses its lease and runs again.
         stop=(StopStep(signal.SIGTERM, 30), StopStep(signal.SIGQUIT, 25)),

@@ -33,6 +33,7 @@ os.environ.update(
     COINOP_HOME=str(_home),
     SECRET_KEY="a secret that is only for tests, and long",
     JWT_SECRET_KEY="another secret that is only for tests",
+    BROKER_URL=f"redis://127.0.0.1:{_broker_port}/0",
     REDIS_URL=f"redis://127.0.0.1:{_broker_port}/0",
     MOCK_LATENCY_SECONDS="0",
     AUTH_RATE_LIMIT="100000 per minute",

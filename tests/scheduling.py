@@ -35,6 +35,8 @@ def group(nodeid: str) -> str | None:
         return "users behind walls"
     if nodeid.startswith("tests/services/"):
         return "house with services"
+    if nodeid.startswith(("tests/rabbitmq/test_house.py", "tests/rabbitmq/test_publishing.py")):
+        return "house on rabbitmq"
     shared = re.match(r"tests/(system|presets)/.*[\[-](sqlite|postgresql)\b", nodeid)
     if shared is None:
         return None

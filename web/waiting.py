@@ -99,7 +99,7 @@ def places() -> Places:
 
 @cache
 def listener() -> Listener:
-    return Listener(settings().redis_url)
+    return Listener(settings().broker_url)
 
 
 def wait_for(look: Callable[[Session], Row], done: Callable[[Row], bool]) -> Row:

@@ -117,7 +117,7 @@ class Announcer:
 
 def start() -> None:
     """Announce what the sessions of this process end, from now on, if the broker can."""
-    url = settings().redis_url
+    url = settings().broker_url
     if not announces(url):
         return
     announcer = Announcer(url)

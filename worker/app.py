@@ -11,10 +11,11 @@ from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_init
 
 from logs import set_up_logging
-from worker import announcer, relay, transport, watching
+from worker import announcer, rabbitmq, relay, transport, watching
 from worker.backends import offers
 
 transport.repair()
+rabbitmq.repair()
 # It warns root of pickled messages, which could be code; ours are JSON only (celeryconfig.py).
 warnings.filterwarnings("ignore", category=SecurityWarning)
 # At every lost connection it explains, in seven lines, a choice that celeryconfig.py has made.

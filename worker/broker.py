@@ -5,6 +5,8 @@ from __future__ import annotations
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from worker import rabbitmq
+
 
 def depth(app: Celery, queue: str) -> int | None:
     """How many messages of a queue no worker has taken yet, or None when the broker does not answer."""
@@ -17,3 +19,5 @@ def depth(app: Celery, queue: str) -> int | None:
     except connection.channel_errors:
         # Nobody has used this queue yet.
         return 0
+    except rabbitmq.ERRORS:
+        return None

@@ -25,6 +25,7 @@ from models import outbox
 from models.acting import Whom, act_for
 from models.database import at_once, on_commit, sessions
 from models.outbox import Message
+from worker import rabbitmq
 
 if TYPE_CHECKING:
     from tracing.spans import Handed
@@ -115,7 +116,7 @@ def publish(app: Celery, messages: Sequence[Message], handed: Sequence[Handed | 
     If not, some may have arrived all the same; sending them again does no harm.
     """
     try:
-        with app.producer_or_acquire() as producer, producer.batch():
+        with app.producer_or_acquire() as producer, rabbitmq.in_no_doubt(producer), producer.batch():
             for message, span in zip(messages, handed or repeat(None)):  # noqa: B905  # one of them has no end
                 app.send_task(
                     message.task, args=message.args, task_id=message.task_id, queue=message.queue,
@@ -124,7 +125,7 @@ def publish(app: Celery, messages: Sequence[Message], handed: Sequence[Handed | 
                     argsrepr=repr(message.args), kwargsrepr="{}",
                     headers=_headers(message, span),
                 )  # fmt: skip
-    except (KombuError, OSError) as error:
+    except (KombuError, OSError, *rabbitmq.ERRORS) as error:
         log.warning("broker_unreachable", error=type(error).__name__, waiting=len(messages))
         return False
     for span in handed:

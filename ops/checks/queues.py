@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import redis
-from kombu import Connection
-from kombu.exceptions import KombuError
 
 from config import Settings
 from models import signs
 from models.database import readings
+from ops.checks import rabbitmq
 from ops.findings import Finding, fail, ok, warn
 
 PATIENCE_SECONDS = 2.0
@@ -20,20 +19,20 @@ LATE_SECONDS = 4 * signs.EVERY_SECONDS
 
 
 def broker(chosen: Settings) -> Iterator[Finding]:
-    url = urlsplit(chosen.redis_url)
+    url = urlsplit(chosen.broker_url)
     where = f"the broker at {url.hostname or url.path}"
-    if url.scheme.startswith("amqp"):
-        yield _amqp(chosen.redis_url, where)
+    if chosen.on_rabbitmq:
+        yield from rabbitmq.broker(chosen, where)
         return
     patience = {"socket_timeout": PATIENCE_SECONDS, "socket_connect_timeout": PATIENCE_SECONDS}
     try:
-        with redis.Redis.from_url(chosen.redis_url, **patience) as client:
+        with redis.Redis.from_url(chosen.broker_url, **patience) as client:
             said = client.info()
     except redis.AuthenticationError:
-        yield fail(f"{where} refuses the password", "See REDIS_URL")
+        yield fail(f"{where} refuses the password", "See BROKER_URL")
         return
     except (redis.RedisError, OSError) as error:
-        yield fail(f"{where} does not answer ({type(error).__name__})", "Start it, or see REDIS_URL")
+        yield fail(f"{where} does not answer ({type(error).__name__})", "Start it, or see BROKER_URL")
         return
     name = "Valkey" if "valkey_version" in said else "Redis"
     yield ok(f"{where} answers: {name} {said.get('valkey_version') or said.get('redis_version', '')}")
@@ -57,17 +56,6 @@ def _keeping(where: str, said: dict[str, object]) -> Iterator[Finding]:
         yield fail(what, "Set: maxmemory-policy noeviction")
     else:
         yield ok(f"{where} throws nothing away (noeviction)")
-
-
-def _amqp(url: str, where: str) -> Finding:
-    try:
-        with Connection(url, connect_timeout=PATIENCE_SECONDS) as connection:  # type: ignore[no-untyped-call]
-            connection.connect()
-    except (KombuError, OSError) as error:
-        return fail(f"{where} does not answer ({type(error).__name__})", "Start it, or see REDIS_URL")
-    except Exception as error:  # the transport has errors of its own for a password that is wrong
-        return fail(f"{where} refuses us ({type(error).__name__})", "See REDIS_URL")
-    return ok(f"{where} answers")
 
 
 def workers(_: Settings) -> Iterator[Finding]:

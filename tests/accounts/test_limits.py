@@ -31,7 +31,9 @@ def limit(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> Limit:
     def set_limits(**limits: str) -> None:
         for name, words in limits.items():
             monkeypatch.setenv(f"{name.upper()}_RATE_LIMIT", words)
-        monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{free_port()}/0")
+        nobody = f"redis://127.0.0.1:{free_port()}/0"
+        monkeypatch.setenv("BROKER_URL", nobody)
+        monkeypatch.setenv("REDIS_URL", nobody)
         settings.cache_clear()
 
     return set_limits
@@ -39,7 +41,7 @@ def limit(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> Limit:
 
 def test_failed_log_ins_are_limited_with_no_broker_at_all(client: FlaskClient, limit: Limit) -> None:
     limit(login="3 per 15 minutes")
-    broker = urlsplit(settings().redis_url)
+    broker = urlsplit(settings().broker_url)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((broker.hostname, broker.port), timeout=1)
     verified(client)

@@ -141,17 +141,17 @@ def test_brokers(broker: str) -> None:
         good = url.replace("//", f"//:{SECRET}@")
         with redis.Redis.from_url(url) as client:
             client.config_set("requirepass", SECRET)
-            assert verdicts(queues.broker, redis_url=url) == ["fail"], "without the password"
-            assert verdicts(queues.broker, redis_url=good) == ["ok", "ok", "ok"]
+            assert verdicts(queues.broker, broker_url=url) == ["fail"], "without the password"
+            assert verdicts(queues.broker, broker_url=good) == ["ok", "ok", "ok"]
             client.config_set("appendonly", "no")
             client.config_set("maxmemory-policy", "allkeys-lru")
-        said = found(queues.broker, redis_url=good)
+        said = found(queues.broker, broker_url=good)
         assert [(str(each.verdict), each.remedy) for each in said[1:]] == [
             ("fail", "Set: appendonly yes"), ("fail", "Set: maxmemory-policy noeviction"),
         ]  # fmt: skip
         assert SECRET not in "".join(map(str, said))
     for nobody in (good, f"amqp://guest:{SECRET}@127.0.0.1:1//"):
-        said = found(queues.broker, redis_url=nobody)
+        said = found(queues.broker, broker_url=nobody)
         assert [each.verdict for each in said] == [Verdict.fail]
         assert SECRET not in str(said)
 
@@ -299,7 +299,7 @@ def test_lines_json_and_exit_codes(say: Say) -> None:
 
 def test_what_a_library_lets_slip_is_struck_out(say: Say) -> None:
     chosen = settings().model_copy(
-        update={"redis_url": "redis://:pass%2Fword@broker/0", "openai_api_key": SecretStr(SECRET)}
+        update={"broker_url": "redis://:pass%2Fword@broker/0", "openai_api_key": SecretStr(SECRET)}
     )
     slips = fail(f"with pass%2Fword, pass/word, {SECRET} and {settings().secret_key.get_secret_value()}", "Set it")
     for as_json in (True, False):
@@ -325,7 +325,7 @@ def test_the_whole_without_secrets(
 ) -> None:
     urls = {
         "database_url": away,
-        "redis_url": f"redis://:{SECRET}@127.0.0.1:1/0",
+        "broker_url": f"redis://:{SECRET}@127.0.0.1:1/0",
         "smtp_url": f"smtp://ada:{SECRET}@127.0.0.1:1",
     }
     monkeypatch.setattr(doctor, "settings", lambda: settings().model_copy(update=urls))

@@ -11,7 +11,11 @@ import celeryconfig
 from config import ROOT, Settings
 from ops import up
 
-GIVEN = {"secret_key": "x" * 32, "jwt_secret_key": "y" * 32, "flower_password": "z", "redis_url": "redis://localhost/0"}
+BROKER = "redis://localhost/0"
+GIVEN = {
+    "secret_key": "x" * 32, "jwt_secret_key": "y" * 32, "flower_password": "z",
+    "broker_url": BROKER, "redis_url": BROKER,
+}  # fmt: skip
 
 
 def chosen(tmp_path: Path, **more: str) -> Settings:

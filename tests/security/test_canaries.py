@@ -117,7 +117,7 @@ def street(postgresql_server: str, tmp_path: Path, traces: Receiver, reports: Re
     house = Guarded(
         tmp_path / "home", with_password,
         urls={
-            "REDIS_URL": f"redis://:{quote(BROKER_PASSWORD, safe='')}@127.0.0.1:{broker.port}/0",
+            "BROKER_URL": f"redis://:{quote(BROKER_PASSWORD, safe='')}@127.0.0.1:{broker.port}/0",
             "SMTP_URL": f"smtp://{NAME}:{quote(SMTP_PASSWORD, safe='')}@127.0.0.1:{mail.port}",
             "OTEL_EXPORTER_OTLP_ENDPOINT": traces.url,
             "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{COLLECTOR_KEY}",

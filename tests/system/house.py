@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import httpx
 import psutil
+from sqlalchemy import create_engine, text
 
 from config import ROOT
 from models.catalog import load, read_preset
@@ -50,6 +51,11 @@ QUICK = {
 
 
 T = TypeVar("T")
+
+
+def cost(job: dict[str, Any]) -> tuple[int, int, int]:
+    """What was held, charged and refunded."""
+    return job["cost"]["held"], job["cost"]["charged"], job["cost"]["refunded"]
 
 
 def _file_of(preset: str) -> Path:
@@ -88,7 +94,7 @@ class House:
         return f"http://127.0.0.1:{self.port}"
 
     def environment(self) -> dict[str, str]:
-        ours = ("SECRET_KEY", "JWT_SECRET_KEY", "REDIS_URL", "DATABASE_URL", "LOG_LEVEL")
+        ours = ("SECRET_KEY", "JWT_SECRET_KEY", "BROKER_URL", "REDIS_URL", "DATABASE_URL", "LOG_LEVEL")
         return {
             **{name: value for name, value in os.environ.items() if name not in ours},
             **QUICK,
@@ -168,6 +174,16 @@ class House:
             if address in mail["To"]:
                 found[file.name.split("-")[3]] = mail
         return found
+
+    def transfers(self, job: dict[str, Any]) -> list[tuple[str, int, int]]:
+        """What moved for a job: reason, amount, balance afterwards."""
+        engine = create_engine(self.database_url)
+        job_id = job["id"] if engine.dialect.name == "postgresql" else job["id"].replace("-", "")
+        query = text("SELECT reason, amount, balance_after FROM transfers WHERE job_id = :id ORDER BY id")
+        with engine.connect() as connection:
+            rows = connection.execute(query, {"id": job_id}).all()
+        engine.dispose()
+        return [tuple(row) for row in rows]
 
     def sign_up(self) -> Client:
         client = httpx.Client(base_url=self.url, timeout=15)

@@ -7,11 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.system.house import House, until
-
-
-def _cost(job: dict[str, Any]) -> tuple[int, int, int]:
-    return job["cost"]["held"], job["cost"]["charged"], job["cost"]["refunded"]
+from tests.system.house import House, cost, until
 
 
 def test_a_job_outlives_the_worker_it_kills(house: House) -> None:
@@ -19,21 +15,21 @@ def test_a_job_outlives_the_worker_it_kills(house: House) -> None:
     bystander = user.submit("[mock:latency=1]")
     user.became(bystander, "running")
     job = user.ended(user.submit("[mock:crash-once]"))
-    assert (job["status"], job["attempt"], _cost(job)) == ("completed", 2, (5, 5, 0))
+    assert (job["status"], job["attempt"], cost(job)) == ("completed", 2, (5, 5, 0))
     assert user.ended(bystander)["status"] == "completed"
 
 
 def test_a_job_that_kills_every_worker_is_given_up_and_refunded(house: House) -> None:
     user = house.sign_up()
     job = user.ended(user.submit("[mock:crash]"))
-    assert (job["status"], job["error"]["code"], job["attempt"], _cost(job)) == ("failed", "worker_lost", 3, (5, 0, 5))
+    assert (job["status"], job["error"]["code"], job["attempt"], cost(job)) == ("failed", "worker_lost", 3, (5, 0, 5))
     assert user.balance() == {"available": 100, "held": 0, "debt": 0}
 
 
 def test_a_slow_job_resumes_what_its_provider_began(house: House) -> None:
     user = house.sign_up()
     job = user.ended(user.submit("[mock:crash-once]", action="video"))
-    assert (job["status"], job["attempt"], _cost(job)) == ("completed", 2, (40, 40, 0))
+    assert (job["status"], job["attempt"], cost(job)) == ("completed", 2, (40, 40, 0))
 
 
 def test_jobs_are_accepted_while_the_broker_is_away_and_done_when_it_is_back(house: House) -> None:

@@ -8,29 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
 
-from tests.system.house import Client, House
+from tests.system.house import Client, House, cost
 from tests.system.houses import Houses
 
 pytestmark = pytest.mark.usefixtures("begun")
 
 PICTURE = "https://example.com/a.png"
-
-
-def _cost(job: dict[str, Any]) -> tuple[int, int, int]:
-    return job["cost"]["held"], job["cost"]["charged"], job["cost"]["refunded"]
-
-
-def _transfers(house: House, job: dict[str, Any]) -> list[tuple[str, int, int]]:
-    engine = create_engine(house.database_url)
-    job_id = job["id"] if engine.dialect.name == "postgresql" else job["id"].replace("-", "")
-    with engine.connect() as connection:
-        rows = connection.execute(
-            text("SELECT reason, amount, balance_after FROM transfers WHERE job_id = :id ORDER BY id"), {"id": job_id}
-        ).all()
-    engine.dispose()
-    return [tuple(row) for row in rows]
 
 
 @dataclass
@@ -59,13 +43,13 @@ def begun(lodging: str, houses: Houses) -> dict[str, Begun]:
 def test_a_job_is_done_and_charged_once(house: House) -> None:
     user = house.sign_up()
     job = user.ended(user.submit("She wrote: see you at eight?"))
-    assert (job["status"], job["attempt"], _cost(job)) == ("completed", 1, (5, 5, 0))
+    assert (job["status"], job["attempt"], cost(job)) == ("completed", 1, (5, 5, 0))
     [output] = job["outputs"]
     assert output["type"] == "analysis"
     assert output["text"] == f"The tone is {output['tone']} and the message {output['intent']}; {output['advice']}."
     assert len(set(output["suggestions"])) == len(output["suggestions"]) == 3
     assert job["usage"]["output_tokens"] > 0
-    assert _transfers(house, job) == [("hold", 5, 95), ("settle", 5, 95)]
+    assert house.transfers(job) == [("hold", 5, 95), ("settle", 5, 95)]
     assert user.balance() == {"available": 95, "held": 0, "debt": 0}
 
 
@@ -73,17 +57,17 @@ def test_a_failed_job_gives_everything_back(house: House) -> None:
     user = house.sign_up()
     for marker, code in (("[mock:fail]", "provider_refused"), ("[mock:filtered]", "content_filtered")):
         job = user.ended(user.submit(marker))
-        assert (job["status"], job["error"]["code"], _cost(job)) == ("failed", code, (5, 0, 5))
-        assert _transfers(house, job) == [("hold", 5, 95), ("release", 5, 100)]
+        assert (job["status"], job["error"]["code"], cost(job)) == ("failed", code, (5, 0, 5))
+        assert house.transfers(job) == [("hold", 5, 95), ("release", 5, 100)]
     assert user.balance() == {"available": 100, "held": 0, "debt": 0}
 
 
 def test_the_charge_follows_what_was_delivered_but_never_exceeds_the_hold(house: House) -> None:
     user = house.sign_up()
     over, under = user.submit("[mock:overrun]"), user.submit("[mock:underrun]")
-    assert _cost(user.ended(over)) == (5, 5, 0)
-    assert _cost(user.ended(under)) == (5, 2, 3)
-    assert _transfers(house, under)[1:] == [("settle", 2, 90), ("release", 3, 93)]
+    assert cost(user.ended(over)) == (5, 5, 0)
+    assert cost(user.ended(under)) == (5, 2, 3)
+    assert house.transfers(under)[1:] == [("settle", 2, 90), ("release", 3, 93)]
     assert user.balance() == {"available": 93, "held": 0, "debt": 0}
 
 
@@ -131,34 +115,34 @@ def test_a_running_job_is_canceled_soon_and_charged_by_how_far_it_came(house: Ho
         user.became(job, "running")
         assert user.http.post(job["urls"]["cancel"]).status_code == 202
     done = user.ended(video)
-    assert (done["status"], _cost(done)) == ("canceled", (40, 20, 20)), "its provider had begun: half the price"
+    assert (done["status"], cost(done)) == ("canceled", (40, 20, 20)), "its provider had begun: half the price"
     done = user.ended(chat)
-    assert (done["status"], _cost(done)) == ("canceled", (5, 0, 5)), "nothing had begun"
+    assert (done["status"], cost(done)) == ("canceled", (5, 0, 5)), "nothing had begun"
     assert user.balance() == {"available": 80, "held": 0, "debt": 0}
 
 
 def test_passing_errors_are_tried_again_and_charged_once(house: House, begun: dict[str, Begun]) -> None:
     job = begun["fail-twice"].ended()
-    assert (job["status"], job["attempt"], job["error"], _cost(job)) == ("completed", 3, None, (5, 5, 0))
-    assert _transfers(house, job) == [("hold", 5, 95), ("settle", 5, 95)]
+    assert (job["status"], job["attempt"], job["error"], cost(job)) == ("completed", 3, None, (5, 5, 0))
+    assert house.transfers(job) == [("hold", 5, 95), ("settle", 5, 95)]
 
 
 def test_a_provider_that_stays_away_is_given_up_and_refunded(begun: dict[str, Begun]) -> None:
     job = begun["unavailable"].ended()
-    assert (job["status"], job["attempt"], job["error"]["code"], _cost(job)) == (
+    assert (job["status"], job["attempt"], job["error"]["code"], cost(job)) == (
         "failed", 3, "provider_unavailable", (5, 0, 5),
     )  # fmt: skip
 
 
 def test_a_provider_that_hangs_is_cut_off(begun: dict[str, Begun]) -> None:
     job = begun["hang"].ended()
-    assert (job["status"], job["error"]["code"], _cost(job)) == ("failed", "provider_timeout", (5, 0, 5))
+    assert (job["status"], job["error"]["code"], cost(job)) == ("failed", "provider_timeout", (5, 0, 5))
     assert time.monotonic() - begun["hang"].at > 3 * 2.5
 
 
 def test_an_attempt_that_ignores_its_time_is_taken_away_from_it(begun: dict[str, Begun]) -> None:
     job = begun["stuck"].ended()
-    assert (job["status"], _cost(job)) == ("failed", (5, 0, 5))
+    assert (job["status"], cost(job)) == ("failed", (5, 0, 5))
 
 
 def test_a_job_that_waits_too_long_expires_with_a_refund(house: House) -> None:
@@ -169,6 +153,6 @@ def test_a_job_that_waits_too_long_expires_with_a_refund(house: House) -> None:
         job = user.ended(user.submit(expires_in=1))
     finally:
         worker.resume()
-    assert (job["status"], job["error"]["code"], job["attempt"], _cost(job)) == ("expired", "expired", 0, (5, 0, 5))
+    assert (job["status"], job["error"]["code"], job["attempt"], cost(job)) == ("expired", "expired", 0, (5, 0, 5))
     assert user.ended(user.submit())["status"] == "completed"
     assert user.job(job) == job, "the worker found its message, and left it alone"

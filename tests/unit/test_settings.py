@@ -36,6 +36,7 @@ def _boot(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         ("DATABASE_URL", "nonsense", "expected postgresql://"),
         ("DATABASE_URL", "mysql://localhost/x", "expected postgresql://"),
         ("REDIS_URL", "http://localhost", "expected redis://"),
+        ("BROKER_URL", "http://localhost", "expected redis://"),
         ("STORAGE_URL", "https://bucket.example.com", "expected file:///absolute/folder or s3://bucket/prefix"),
         ("STORAGE_URL", "s3://", "expected file:///absolute/folder or s3://bucket/prefix"),
         ("STORAGE_URL", "s3://bucket/../x", "expected file:///absolute/folder or s3://bucket/prefix"),
@@ -239,6 +240,19 @@ def _settings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
     for name, value in {**(strong if "COINOP_ENV" in variables else GOOD), **variables}.items():
         monkeypatch.setenv(name, value)
     return Settings()
+
+
+def test_the_broker_has_two_names_and_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = "redis://one/0", "amqp://me:do-not-print@other/"
+    for names in (("BROKER_URL",), ("REDIS_URL",), ("BROKER_URL", "REDIS_URL")):
+        chosen = _settings(monkeypatch, **dict.fromkeys(names, other))
+        assert (chosen.broker_url, chosen.redis_url, chosen.on_rabbitmq) == (other, other, True)
+    with pytest.raises(ValidationError) as refused:
+        _settings(monkeypatch, BROKER_URL=other, REDIS_URL=one)
+    said = _explain(refused.value)
+    assert "BROKER_URL: expected the same as REDIS_URL" in said
+    assert "do-not-print" not in said
+    assert _settings(monkeypatch, BROKER_PORT="7000").broker_url == "redis://127.0.0.1:7000/0"
 
 
 def test_good_values_boot(tmp_path: Path) -> None:

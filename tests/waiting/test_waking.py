@@ -166,7 +166,7 @@ def test_a_restarted_broker_is_listened_to_again(caller: Caller, ear: Listener, 
     answer = caller.submit()
     asked = background(caller.get, path_of(answer), Prefer=LONG)
     hears(ear, id_of(answer))
-    with announcer.client(settings().redis_url) as redis:
+    with announcer.client(settings().broker_url) as redis:
         redis.client_kill_filter(_type="pubsub")
     until(lambda: not ear.hears(id_of(answer)) or None, patience=5)
     hears(ear, id_of(answer))
