@@ -179,7 +179,7 @@ def test_the_relay_publishes_what_users_staged(two: tuple[UUID, UUID]) -> None:
     published = threading.Event()
     sent: list[str] = []
 
-    def publish(_: object, messages: Any) -> bool:
+    def publish(_: object, messages: Any, _handed: object) -> bool:
         sent.extend(message.task_id for message in messages)
         return True
 
