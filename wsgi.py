@@ -1,7 +1,7 @@
 """The front door's entry: `gunicorn wsgi:app`, `flask …`.
 
-`flask stripe`, `flask doctor` and `flask backup` join here and not in `web/`, which knows nothing of those whom they talk
-to. They are loaded when they are run.
+`flask stripe`, `flask doctor` and `flask backup` join here and not in `web/`, which knows nothing of those whom they
+talk to. They are loaded when they are run.
 """
 
 from __future__ import annotations

@@ -50,9 +50,8 @@ def _upgrade_beside_others(engine: Engine) -> None:
                 raise
             if attempt == TRIES:
                 raise click.ClickException(
-                    f"somebody held a table that has to change, or was migrating, in each of {TRIES} tries. Nothing was "
-                    "changed. See who: SELECT pid, state, xact_start, query FROM pg_stat_activity ORDER BY xact_start; "
-                    "then migrate again"
+                    f"somebody held a table that has to change, or was migrating, in each of {TRIES} tries. Nothing "
+                    "was changed. pg_stat_activity shows whose transaction is the oldest; then migrate again"
                 ) from None
             click.echo(f"A table that has to change is in use; trying again in {PAUSE_SECONDS:g} s.", err=True)
             time.sleep(PAUSE_SECONDS)
