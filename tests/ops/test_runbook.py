@@ -14,7 +14,7 @@ from config import ROOT
 from models.database import readings
 from ops import doctor
 
-DOCS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+DOCS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "deployment").glob("*.md")])
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 SECTIONS: dict[str, str] = dict(re.findall(r"^## (.+)\n((?:(?!^## ).*\n)*)", RUNBOOK, re.MULTILINE))
 STATEMENTS = [
