@@ -1,7 +1,7 @@
 """The front door's entry: `gunicorn wsgi:app`, `flask …`.
 
-`flask stripe` and `flask doctor` join here and not in `web/`, which knows nothing of those whom they talk to. They are
-loaded when they are run.
+`flask stripe`, `flask doctor` and `flask backup` join here and not in `web/`, which knows nothing of those whom they
+talk to. They are loaded when they are run.
 """
 
 from __future__ import annotations
@@ -41,3 +41,12 @@ def doctor(arguments: tuple[str, ...]) -> None:
     from ops.doctor import main
 
     sys.exit(main(arguments))
+
+
+@app.cli.command("backup")
+@click.argument("folder")
+def backup(folder: str) -> None:
+    """Copy a SQLite database, and then the outputs, to a new FOLDER, while everything runs."""
+    from ops.backup import main
+
+    sys.exit(main(folder))

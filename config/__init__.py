@@ -89,6 +89,7 @@ class Settings(
     web_threads: Annotated[int, Field(ge=1, le=256)] = 8
     wait_seconds_max: Annotated[int, Field(ge=0, le=300)] = 30
     database_pool: Annotated[int, Field(ge=1, le=200)] = 10
+    database_prepare: bool = True
     max_body_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
 

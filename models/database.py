@@ -68,8 +68,10 @@ def _postgresql(url: str | URL, pool_size: int, **options: Any) -> Engine:
         pool_recycle=1800,
         connect_args={
             "connect_timeout": 5,
-            # Every statement of the hot paths is prepared at once instead of after five uses.
-            "prepare_threshold": 1,
+            # Every statement of the hot paths is prepared at once instead of after five uses; or none ever is, for
+            # poolers that give each transaction another connection of the server.
+            "prepare_threshold": 1 if settings().database_prepare else None,
+            # Poolers know no such options: theirs have to set the same (deploy/pgbouncer), and the doctor asks.
             "options": f"-c timezone=UTC -c lock_timeout={LOCK_TIMEOUT_MS} -c idle_in_transaction_session_timeout=60s",
         },
     )

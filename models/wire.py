@@ -71,6 +71,11 @@ class Line:
         pgconn.enter_pipeline_mode()
         asked: list[tuple[bytes, bytes] | None] = []
         for statement, values in statements:
+            if self._driver.prepare_threshold is None:
+                # DATABASE_PREPARE=false: what one connection of the server was told, the next one would not know.
+                pgconn.send_query_params(statement, values)
+                asked.append(None)
+                continue
             name = self._prepared.get(statement)
             if name is None:
                 name = f"coinop_{next(_numbers)}".encode()

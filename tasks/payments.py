@@ -14,7 +14,7 @@ from models import catalog, users
 from models.database import moment, readings, sessions
 from models.payments import checkouts, errands, inbox, payments, reconciliation, top_ups
 from models.payments.checkouts import sold_price, sold_trial
-from models.payments.facts import Fact
+from models.payments.facts import Fact, IntentFact, IntentStatus, PageFact
 from models.payments.following import follow
 from models.payments.inbox import EventState
 from models.payments.tables import Checkout, CheckoutMode, CheckoutState
@@ -196,6 +196,14 @@ def top_up() -> None:
         log.info("topped_up", checkouts=begun)
 
 
+def _tell_of_stray_money(fact: Fact) -> None:
+    """Say of money that came for a checkout of ours which is not there: a backup older than it was restored."""
+    if not isinstance(fact, PageFact | IntentFact) or fact.checkout_id is None:
+        return
+    if fact.paid if isinstance(fact, PageFact) else fact.status is IntentStatus.succeeded:
+        log.error("paid_without_checkout", gateway_id=fact.id, checkout_id=str(fact.checkout_id))
+
+
 @app.task(name="payments.reconcile")
 def reconcile() -> None:
     """Find what the gateway never told us: go through all that changed there, as if each had been told just now."""
@@ -217,7 +225,9 @@ def reconcile() -> None:
     for fact in unknown:
         # What it belongs to may have come after it.
         with sessions() as session:
-            follow(session, fact)
+            known = follow(session, fact)
+        if not known:
+            _tell_of_stray_money(fact)
     with sessions() as session:
         reconciliation.reach(session, at.name, began)
     log.info("reconciled", facts=seen)

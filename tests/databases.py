@@ -66,7 +66,8 @@ preparations: list[Callable[[Any], None]] = []
 
 @contextmanager
 def in_use(url: str) -> Iterator[str]:
-    """Let the product of this process use a database until the block ends."""
+    """Let the product of this process use a database until the block ends; then the one before, if there was one."""
+    before = os.environ.get("DATABASE_URL")
     os.environ["DATABASE_URL"] = url
     _read_settings()
     kept = _engine_of(url, settings().database_pool)
@@ -78,7 +79,10 @@ def in_use(url: str) -> Iterator[str]:
     finally:
         if db.engine() is not kept:
             close(db.engine())
-        del os.environ["DATABASE_URL"]
+        if before is None:
+            del os.environ["DATABASE_URL"]
+        else:
+            os.environ["DATABASE_URL"] = before
         settings.cache_clear()
         db._engine.cache_clear()
 

@@ -41,12 +41,16 @@ def database(chosen: Settings) -> Iterator[Finding]:
     with readings() as session:
         version = session.execute(text("SHOW server_version")).scalar_one()
         number = int(session.execute(text("SHOW server_version_num")).scalar_one())
+        patience = session.execute(text("SHOW lock_timeout")).scalar_one()
         read_only = session.execute(text("SHOW transaction_read_only")).scalar_one() == "on"
     what = f"PostgreSQL {version.split()[0]} on {url.host or 'a socket'} answers"
     if read_only:
         yield fail(f"{what}, but only reads", "Is DATABASE_URL that of a replica? See docs/runbook.md#database")
     elif number < OLDEST_POSTGRESQL * 10_000:
         yield warn(what, f"Take {OLDEST_POSTGRESQL} or newer: older ones are not tried")
+    elif patience == "0":
+        remedy = "Let the pooler set it: connect_query in deploy/pgbouncer/pgbouncer.ini"
+        yield warn(f"{what}, but a statement there waits for a lock for ever", remedy)
     else:
         yield ok(what)
 

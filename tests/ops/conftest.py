@@ -1,8 +1,9 @@
-"""What the tests of the doctor stand on."""
+"""What the tests of operations stand on."""
 
 from __future__ import annotations
 
-from tests.http.conftest import client
+from tests.http.conftest import caller, client, sign_up
 from tests.mail.conftest import mail_by, mail_server
+from tests.payments.hands import hands
 
-__all__ = ["client", "mail_by", "mail_server"]
+__all__ = ["caller", "client", "hands", "mail_by", "mail_server", "sign_up"]
