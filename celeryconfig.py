@@ -23,6 +23,7 @@ timezone = "UTC"
 imports = (
     "tasks.generation",
     "tasks.maintenance",
+    "tasks.retention",
     "tasks.email",
     "tasks.uploads",
     "tasks.outputs",
@@ -125,6 +126,7 @@ beat_schedule = {
     "tell whose balance is low": _every(30.0, "maintenance.tell_low_balances"),
     "wake e-mails whose message was lost": _every(5.0, "email.wake_forgotten"),
     "forget old tokens": _every(3600.0, "maintenance.forget_tokens"),
+    "forget what is past its use": _every(60.0, "maintenance.forget_old"),
     "have done what payments left lying": _every(10.0, "payments.sweep"),
     "top up low balances": _every(30.0, "payments.top_up"),
     "look for what the gateway never told": _every(3600.0, "payments.reconcile", "payments"),

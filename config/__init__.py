@@ -28,6 +28,7 @@ from config.moderation import ModerationMode, ModerationSettings
 from config.openai import OpenAISettings
 from config.payments import LIVE_KEYS, PaymentSettings, PaymentsMode
 from config.predictions import PredictionsSettings
+from config.retention import RetentionSettings
 from config.storage import StorageSettings
 from config.visibility import VisibilitySettings
 from strictness import (
@@ -62,6 +63,7 @@ class Settings(
     PaymentSettings,
     MailSettings,
     StorageSettings,
+    RetentionSettings,
     VisibilitySettings,
     Basis,
 ):

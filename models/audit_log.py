@@ -101,11 +101,16 @@ class Wanted:
 def page(
     session: Session, *, wanted: Wanted, limit: int, after: int | None = None
 ) -> tuple[list[AuditEntry], int | None]:
-    """Entries, newest first, from just after `after`; with the id to go on from, None at the end."""
-    query = select(AuditEntry)
-    for column, value in (
-        (AuditEntry.target, wanted.target), (AuditEntry.actor, wanted.actor), (AuditEntry.actor_id, wanted.actor_id),
-    ):  # fmt: skip
-        if value is not None:
-            query = query.where(column == value)
-    return pages.newest_first(session, query, AuditEntry.id, limit=limit, after=after)
+    """Entries, newest first, from just after `after`; with the id to go on from, None at the end.
+
+    A page can be short, or empty, before the end (`pages.newest`).
+    """
+    filters = [
+        column == value
+        for column, value in ((AuditEntry.actor, wanted.actor), (AuditEntry.actor_id, wanted.actor_id))
+        if value is not None
+    ]
+    about = None if wanted.target is None else (AuditEntry.target, wanted.target)
+    return pages.newest(
+        session, select(AuditEntry), AuditEntry.id, owner=about, filters=filters, limit=limit, after=after
+    )

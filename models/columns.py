@@ -5,9 +5,10 @@ Everybody takes them from `models/database.py`, beside the sessions.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 import uuid_utils.compat as uuids
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Enum, Integer, MetaData, String, literal_column
@@ -100,3 +101,16 @@ def _now_on_sqlite(element: now, compiler: Any, **kw: Any) -> str:
 def new_id() -> Any:
     """A fresh UUIDv7: it sorts by time of birth, so new rows land together at the end of their index."""
     return uuids.uuid7()
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
+
+OUT_OF_ORDER = timedelta(days=1)
+"""How far times may go back while keys go on. A transaction takes its time when it begins and its keys when it writes,
+milliseconds later; the rest is for clocks that were set back, and for those of processes that disagree."""
+
+
+def least_id(at: datetime) -> UUID:
+    """Below every UUIDv7 that is made at this moment or later (RFC 9562, section 5.7)."""
+    return UUID(int=max((at - EPOCH) // MILLISECOND, 0) << 80)

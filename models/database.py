@@ -30,11 +30,13 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from config import settings
 from models import acting, wire
 from models.acting import Whom
+from models.columns import OUT_OF_ORDER as OUT_OF_ORDER
 from models.columns import AwareDateTime as AwareDateTime
 from models.columns import Base as Base
 from models.columns import BigId as BigId
 from models.columns import Json as Json
 from models.columns import OrderedJson as OrderedJson
+from models.columns import least_id as least_id
 from models.columns import new_id as new_id
 from models.columns import now as now
 from models.columns import words as words

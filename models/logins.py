@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, String, delete, exists, insert, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from models import pages
 from models.database import AwareDateTime, Base, new_id, now
 from models.errors import NotFound
 from models.users import User
@@ -113,12 +114,8 @@ def going_on(
     session: Session, *, user_id: UUID, limit: int, after: UUID | None = None
 ) -> tuple[Sequence[Login], UUID | None]:
     """Where the user is logged in, newest first, from just after `after`; with the id to go on, None at the end."""
-    fresh = now(-LIFETIME_SECONDS)
-    query = select(Login).where(Login.user_id == user_id, Login.ended_at.is_(None), Login.last_used_at > fresh)
-    if after is not None:
-        query = query.where(Login.id < after)
-    rows = session.scalars(query.order_by(Login.id.desc()).limit(limit + 1)).all()
-    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+    mine, on = (Login.user_id, user_id), [Login.ended_at.is_(None), Login.last_used_at > now(-LIFETIME_SECONDS)]
+    return pages.newest(session, select(Login), Login.id, owner=mine, filters=on, limit=limit, after=after)
 
 
 def ended_within(session: Session, *, seconds: float) -> set[UUID]:
@@ -126,12 +123,29 @@ def ended_within(session: Session, *, seconds: float) -> set[UUID]:
     return set(session.scalars(select(Login.id).where(Login.ended_at > now(-seconds))))
 
 
-def forget_expired(session: Session) -> int:
-    """Delete refresh tokens past their time, and log-ins that have none left. Returns how many tokens."""
-    gone = session.execute(delete(RefreshToken).where(RefreshToken.expires_at < now())).rowcount  # type: ignore[attr-defined]
+def forget_expired(session: Session, *, limit: int) -> int:
+    """Delete up to `limit` refresh tokens past their time with the log-ins that have none left, and as many log-ins
+    that ended so long ago that no token can be left. Returns how many of either are gone, the more of both.
+
+    Others skip the rows meanwhile. A log-in is found by its last token or by its end, which have an index each; its
+    last use has none, as it would be brought up to date with every exchange.
+    """
+    past = (
+        select(RefreshToken.id)
+        .where(RefreshToken.expires_at < now())
+        .order_by(RefreshToken.expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("past")
+    )
+    gone = delete(RefreshToken).where(RefreshToken.id.in_(select(past.c.id))).returning(RefreshToken.login_id)
+    login_ids = session.scalars(gone.execution_options(synchronize_session=False)).all()
+    over = select(Login.id).where(Login.ended_at < now(-LIFETIME_SECONDS)).order_by(Login.ended_at).limit(limit)
+    ended_ids = session.scalars(over.with_for_update(skip_locked=True)).all()
     empty = ~select(RefreshToken.id).where(RefreshToken.login_id == Login.id).exists()
-    session.execute(delete(Login).where(Login.last_used_at < now(-LIFETIME_SECONDS), empty))
-    return int(gone)
+    unused = Login.id.in_({*login_ids, *ended_ids}), Login.last_used_at < now(-LIFETIME_SECONDS), empty
+    ended = session.execute(delete(Login).where(*unused).execution_options(synchronize_session=False)).rowcount  # type: ignore[attr-defined]
+    return max(len(login_ids), int(ended))
 
 
 def erase(session: Session, *, user_id: UUID) -> None:

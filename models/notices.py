@@ -104,8 +104,22 @@ def notice_expiring(
 
 def told(session: Session, *, user_id: UUID, limit: int, after: int | None = None) -> tuple[list[Notice], int | None]:
     """What the user was told, newest first, from just after `after`; with the id to go on from, None at the end."""
-    query = select(Notice).where(Notice.user_id == user_id)
-    return pages.newest_first(session, query, Notice.id, limit=limit, after=after)
+    return pages.newest(session, select(Notice), Notice.id, owner=(Notice.user_id, user_id), limit=limit, after=after)
+
+
+def forget_old(session: Session, *, days: int, limit: int) -> int:
+    """Delete those of the `limit` oldest notices that are at least so many days old, and return how many. Others skip
+    the rows meanwhile."""
+    first = (
+        select(Notice.id, Notice.created_at)
+        .order_by(Notice.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("first")
+    )
+    old = select(first.c.id).where(first.c.created_at < now(-days * DAY_SECONDS))
+    gone = delete(Notice).where(Notice.id.in_(old)).returning(Notice.id)
+    return len(session.scalars(gone.execution_options(synchronize_session=False)).all())
 
 
 def forget_all(session: Session, *, user_id: UUID) -> None:

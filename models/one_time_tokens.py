@@ -121,9 +121,18 @@ def end_all(session: Session, *, user_id: UUID, purpose: Purpose | None = None) 
     session.execute(ending.values(used_at=now()).execution_options(synchronize_session=False))
 
 
-def forget_expired(session: Session) -> int:
-    """Delete tokens past their time and return how many."""
-    return session.execute(delete(OneTimeToken).where(OneTimeToken.expires_at < now())).rowcount  # type: ignore[attr-defined,no-any-return]
+def forget_expired(session: Session, *, limit: int) -> int:
+    """Delete up to `limit` tokens past their time and return how many. Others skip the rows meanwhile."""
+    past = (
+        select(OneTimeToken.id)
+        .where(OneTimeToken.expires_at < now())
+        .order_by(OneTimeToken.expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("past")
+    )
+    gone = delete(OneTimeToken).where(OneTimeToken.id.in_(select(past.c.id))).returning(OneTimeToken.id)
+    return len(session.scalars(gone.execution_options(synchronize_session=False)).all())
 
 
 def forget_all(session: Session, *, user_id: UUID) -> None:

@@ -85,8 +85,9 @@ def redeemed(
     session: Session, *, user_id: UUID, limit: int, after: int | None = None
 ) -> tuple[list[Redemption], int | None]:
     """What the user has redeemed, newest first, from just after `after`; with the id to go on from, None at the end."""
-    query = select(Redemption).where(Redemption.user_id == user_id)
-    return pages.newest_first(session, query, Redemption.id, limit=limit, after=after)
+    return pages.newest(
+        session, select(Redemption), Redemption.id, owner=(Redemption.user_id, user_id), limit=limit, after=after
+    )
 
 
 def uses(session: Session, codes: Collection[str]) -> dict[str, int]:

@@ -69,8 +69,9 @@ def saved(
     session: Session, *, user_id: UUID, limit: int, after: int | None = None
 ) -> tuple[list[SavedReply], int | None]:
     """What the user saved, newest first, from just after `after`; with the id to go on from, None at the end."""
-    query = select(SavedReply).where(SavedReply.user_id == user_id)
-    return pages.newest_first(session, query, SavedReply.id, limit=limit, after=after)
+    return pages.newest(
+        session, select(SavedReply), SavedReply.id, owner=(SavedReply.user_id, user_id), limit=limit, after=after
+    )
 
 
 def forget_all(session: Session, *, user_id: UUID) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, cast, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models import ledger, plans, rates, users
+from models import ledger, pages, plans, rates, retention, users
 from models.catalog import Catalog
 from models.database import AwareDateTime, Base, BigId, Json, insert_into, new_id, now
 from models.errors import IdempotencyKeyReused
@@ -19,7 +19,6 @@ from models.ledger import Reason, Transfer
 from models.quotes import Quote, must_not_run
 
 RATE_NAME = "spends"
-MOST_PER_PAGE = 100
 
 
 class Spend(Base):
@@ -105,11 +104,7 @@ def spend(
 
 def page(session: Session, *, user_id: UUID, limit: int, after: UUID | None = None) -> tuple[list[Spend], UUID | None]:
     """The user's spends, newest first, from just after `after`; with the id to go on from, None at the end."""
-    query = select(Spend).where(Spend.user_id == user_id)
-    if after is not None:
-        query = query.where(Spend.id < after)
-    rows = session.scalars(query.order_by(Spend.id.desc()).limit(limit + 1)).all()
-    return list(rows[:limit]), rows[limit - 1].id if len(rows) > limit else None
+    return pages.newest(session, select(Spend), Spend.id, owner=(Spend.user_id, user_id), limit=limit, after=after)
 
 
 def erase(session: Session, *, user_id: UUID) -> None:
@@ -120,6 +115,19 @@ def erase(session: Session, *, user_id: UUID) -> None:
         .values(input={}, idempotency_key=None, request_digest="")
         .execution_options(synchronize_session=False)
     )
+
+
+def forget_old(session: Session, *, days: int, limit: int) -> int:
+    """Forget as `erase` does what up to `limit` spends were for that were made at least so many days ago, the oldest
+    first, and return how many were looked at. Locks the walk's mark, then the spends."""
+    spend_ids = retention.walk(session, Spend.id, name="spends", days=days, limit=limit)
+    session.execute(
+        update(Spend)
+        .where(Spend.id.in_(spend_ids))
+        .values(input={}, idempotency_key=None, request_digest="")
+        .execution_options(synchronize_session=False)
+    )
+    return len(spend_ids)
 
 
 def findings(session: Session) -> Iterator[str]:

@@ -26,6 +26,7 @@ from models.promotions import PromotionUse, Redemption
 from models.providers import ProviderState
 from models.rates import RateWindow
 from models.referrals import Referral, ReferralCode
+from models.retention import RetentionMark
 from models.saved_replies import SavedReply
 from models.signs import SignRow
 from models.spends import Spend
@@ -72,6 +73,7 @@ __all__ = [
     "ReferralCode",
     "RefreshToken",
     "Refund",
+    "RetentionMark",
     "SavedReply",
     "SignRow",
     "Spend",

@@ -7,7 +7,7 @@ their signs, add up to the balance of each wallet. Reading only; `models/ledger/
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, and_, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from models import ledger
-from models.database import is_postgresql
+from models.database import OUT_OF_ORDER, is_postgresql
 from models.jobs import Job
 from models.kinds import SPEND
 from models.ledger import Lot, Reason, Source, Transfer
@@ -25,10 +25,6 @@ MOST_LOOKED_AT = 10_000
 """Transfers of one wallet that one page looks through, so that a filter which fits nothing costs no more than that."""
 
 HIGHEST_ID = 2**63 - 1
-
-OUT_OF_ORDER = timedelta(days=1)
-"""How far the times of a wallet's transfers may go back while their ids go on. A transaction takes its time when it
-begins and its ids when it writes, milliseconds later; the rest is for clocks that were set back."""
 
 
 class Type(StrEnum):

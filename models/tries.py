@@ -13,7 +13,7 @@ from functools import cache
 from typing import Self
 
 from limits import parse_many
-from sqlalchemy import CheckConstraint, Index, String, delete, update
+from sqlalchemy import CheckConstraint, Index, String, delete, select, tuple_, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from config import settings
@@ -81,9 +81,19 @@ def take_back(session: Session, *, subject: str, name: str, limit: Limit) -> Non
     )
 
 
-def forget_old(session: Session) -> int:
-    """Delete the windows that are over and return how many."""
-    return session.execute(delete(TryWindow).where(TryWindow.ends_at < now())).rowcount  # type: ignore[attr-defined,no-any-return]
+def forget_old(session: Session, *, limit: int) -> int:
+    """Delete up to `limit` windows that are over and return how many. Others skip the rows meanwhile."""
+    over = (
+        select(TryWindow.subject_hash, TryWindow.name)
+        .where(TryWindow.ends_at < now())
+        .order_by(TryWindow.ends_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("over")
+    )
+    key = tuple_(TryWindow.subject_hash, TryWindow.name)
+    gone = delete(TryWindow).where(key.in_(select(over.c.subject_hash, over.c.name))).returning(TryWindow.name)
+    return len(session.scalars(gone.execution_options(synchronize_session=False)).all())
 
 
 def _window(subject: str, name: str, limit: Limit) -> dict[str, str]:

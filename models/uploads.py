@@ -14,10 +14,9 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Uuid, bindparam, case, delete, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models import outbox, users
+from models import outbox, pages, users
 from models.database import DAY_SECONDS, AwareDateTime, Base, BigId, Prepared, Sender, insert_into, new_id, now
 from models.errors import Fault, InvalidInput, NotFound, UploadSpaceFull
-from models.pages import MOST_PER_PAGE
 from models.pictures import Picture
 
 CLEAR_TASK = "maintenance.clear_uploads"
@@ -141,13 +140,8 @@ def page(
 ) -> tuple[Sequence[Upload], UUID | None]:
     """The user's uploads that are good, newest first, from just after `after`; with the id to go on from, None at the
     end. Locks nothing."""
-    if not 1 <= limit <= MOST_PER_PAGE:
-        raise InvalidInput(Fault("limit", f"expected 1 to {MOST_PER_PAGE}"))
-    query = select(Upload).where(Upload.user_id == user_id, Upload.expires_at > now())
-    if after is not None:
-        query = query.where(Upload.id < after)
-    rows = session.scalars(query.order_by(Upload.id.desc()).limit(limit + 1)).all()
-    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+    mine, good = (Upload.user_id, user_id), [Upload.expires_at > now()]
+    return pages.newest(session, select(Upload), Upload.id, owner=mine, filters=good, limit=limit, after=after)
 
 
 def is_good(session: Sender, *, user_id: UUID, upload_id: UUID | None) -> bool:

@@ -54,6 +54,7 @@ SHARED = {
     "plan_versions": Shared("SELECT, INSERT", "the terms of plans, stored when they are first sold"),
     "provider_states": Shared("", "how the providers are doing, for workers"),
     "promotion_uses": Shared("SELECT, INSERT, UPDATE", "how many have redeemed a code, and not who"),
+    "retention_marks": Shared("", "how far beat has come with what is forgotten"),
     "signs": Shared("", "what the parts of the house show of themselves, and nothing of users"),
     "try_windows": Shared("SELECT, INSERT, UPDATE", "counts by keyed hashes that tell nobody whose they are"),
 }

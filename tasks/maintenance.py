@@ -16,15 +16,12 @@ from models import (
     closing,
     jobs,
     ledger,
-    logins,
     low_balances,
     notices,
-    one_time_tokens,
     outbox,
     plans,
     providers,
     signs,
-    tries,
     uploads,
 )
 from models.database import readings, sessions
@@ -158,15 +155,6 @@ def tell_low_balances() -> None:
         told += new
     if told:
         log.info("low_balances_told", notices=told)
-
-
-@app.task(name="maintenance.forget_tokens")
-def forget_tokens() -> None:
-    """Delete the tokens past their time, of log-ins and of links in e-mails, and the windows of tries that are over."""
-    with sessions() as session:
-        logins.forget_expired(session)
-        one_time_tokens.forget_expired(session)
-        tries.forget_old(session)
 
 
 @app.task(name="maintenance.close_accounts")

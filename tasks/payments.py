@@ -174,7 +174,6 @@ def sweep() -> None:
     with sessions() as session:
         opened = checkouts.forgotten(session, limit=PAGE, older_than=FORGOTTEN_SECONDS)
         errand_count = errands.forgotten(session, limit=PAGE, older_than=FORGOTTEN_SECONDS)
-        errands.forget_old(session)
     if events or opened or errand_count:
         log.info("payments_swept", events=events, checkouts=opened, errands=errand_count)
 

@@ -14,9 +14,10 @@ from config import settings
 from models import jobs, uploads
 from models.api_keys import Scope
 from models.database import at_once, readings, sessions
-from models.jobs import LONGEST_WAIT_SECONDS, MOST_PER_PAGE, Order, Snapshot, Status, Submission
+from models.jobs import LONGEST_WAIT_SECONDS, Order, Snapshot, Status, Submission
 from web import outputs, rates, tokens
 from web.outputs import OutputView
+from web.pages import PageSize
 from web.problems import Problem
 from web.quotes import PartView, ask
 from web.requests import Body, idempotency_key, preferred_wait
@@ -49,7 +50,7 @@ class JobPath(BaseModel):
 class JobQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
     after: UUID | None = Field(None, description="The `next` of the page before.")
-    limit: Annotated[int, Field(ge=1, le=MOST_PER_PAGE)] = 20
+    limit: PageSize = 20
     status: Status | None = None
 
 

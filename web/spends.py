@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from models import spends
 from models.api_keys import Scope
 from models.database import readings, sessions
-from models.spends import MOST_PER_PAGE, Spend
+from models.spends import Spend
 from web import tokens
+from web.pages import PageSize
 from web.problems import Problem
 from web.quotes import PartView, ask
 from web.requests import Body, idempotency_key
@@ -33,7 +34,7 @@ class SpendRequest(Body):
 class SpendQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
     after: UUID | None = Field(None, description="The `next` of the page before.")
-    limit: Annotated[int, Field(ge=1, le=MOST_PER_PAGE)] = 20
+    limit: PageSize = 20
 
 
 class SpendCost(BaseModel):

@@ -146,7 +146,7 @@ def newest(session: Session, *, lock: bool = False) -> int:
 
 def versions(session: Session, *, limit: int, after: int | None = None) -> tuple[list[Version], int | None]:
     """Versions, newest first, from just after `after`; with the id to go on from, None at the end."""
-    found, following = pages.newest_first(session, select(CatalogVersion), CatalogVersion.id, limit=limit, after=after)
+    found, following = pages.newest(session, select(CatalogVersion), CatalogVersion.id, limit=limit, after=after)
     return [_version(each) for each in found], following
 
 

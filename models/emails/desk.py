@@ -8,14 +8,13 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session, defer
 
-from models import audit_log, outbox
+from models import audit_log, outbox, pages
 from models.audit_log import By
 from models.database import now
 from models.emails.staging import wake_up
 from models.emails.tables import Email, EmailState
 from models.emails.templates import Template
-from models.errors import EmailNotSendable, Fault, InvalidInput, NotFound
-from models.pages import MOST_PER_PAGE
+from models.errors import EmailNotSendable, NotFound
 
 WITHOUT_CONTENT = (defer(Email.details, raiseload=True), defer(Email.key, raiseload=True))
 
@@ -30,19 +29,18 @@ class Wanted:
 
 
 def page(session: Session, *, wanted: Wanted, limit: int, after: UUID | None = None) -> tuple[list[Email], UUID | None]:
-    """E-mails, newest first, from just after the e-mail `after`; with the id to go on from, None at the end."""
-    if not 1 <= limit <= MOST_PER_PAGE:
-        raise InvalidInput(Fault("limit", f"expected 1 to {MOST_PER_PAGE}"))
+    """E-mails, newest first, from just after the e-mail `after`; with the id to go on from, None at the end.
+
+    A page can be short, or empty, before the end (`pages.newest`).
+    """
+    filters = [
+        column == value
+        for column, value in ((Email.state, wanted.state), (Email.template, wanted.template))
+        if value is not None
+    ]
+    owner = None if wanted.user_id is None else (Email.user_id, wanted.user_id)
     query = select(Email).options(*WITHOUT_CONTENT)
-    for column, value in (
-        (Email.state, wanted.state), (Email.template, wanted.template), (Email.user_id, wanted.user_id),
-    ):  # fmt: skip
-        if value is not None:
-            query = query.where(column == value)
-    if after is not None:
-        query = query.where(Email.id < after)
-    rows = session.scalars(query.order_by(Email.id.desc()).limit(limit + 1)).all()
-    return list(rows[:limit]), rows[limit - 1].id if len(rows) > limit else None
+    return pages.newest(session, query, Email.id, owner=owner, filters=filters, limit=limit, after=after)
 
 
 def replay(session: Session, *, by: By, email_id: UUID, reason: str | None, again: bool = False) -> Email:

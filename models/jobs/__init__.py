@@ -14,7 +14,7 @@ from models.jobs.attempts import Attempt, Effort, Ending, note_taken_over
 from models.jobs.attempts import of_job as attempts_of
 from models.jobs.cancellation import cancel_waiting, request_cancel
 from models.jobs.endings import ENDED
-from models.jobs.erasure import erase, to_erase
+from models.jobs.erasure import erase, forget_old, to_erase
 from models.jobs.line import call_next, call_waiting, in_line
 from models.jobs.orders import LONGEST_WAIT_SECONDS, Order, order
 from models.jobs.rescue import PAGE, expire_waiting, rescue_silent, waiting, wake_again
@@ -31,7 +31,7 @@ from models.jobs.runs import (
     provider_began,
     retry,
 )
-from models.jobs.snapshots import MOST_PER_PAGE, Snapshot, counts, get, page, read
+from models.jobs.snapshots import Snapshot, counts, get, page, read
 from models.jobs.submission import Submission, submit, submit_at_once, submit_step_by_step
 from models.jobs.tables import FINAL, LIVE, Job, JobSlots, Queue, Status
 from models.jobs.wakeups import RUN_TASK
@@ -41,7 +41,6 @@ __all__ = [
     "FINAL",
     "LIVE",
     "LONGEST_WAIT_SECONDS",
-    "MOST_PER_PAGE",
     "PAGE",
     "RUN_TASK",
     "Attempt",
@@ -70,6 +69,7 @@ __all__ = [
     "expire_waiting",
     "extend",
     "fail",
+    "forget_old",
     "get",
     "in_line",
     "note_taken_over",

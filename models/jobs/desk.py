@@ -10,10 +10,11 @@ from uuid import UUID
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, defer
 
-from models.errors import Fault, InvalidInput, NotFound
+from models import pages
+from models.database import OUT_OF_ORDER, least_id
+from models.errors import NotFound
 from models.jobs import attempts
 from models.jobs.attempts import Attempt
-from models.jobs.snapshots import MOST_PER_PAGE
 from models.jobs.tables import Job, Status
 from models.kinds import Kind
 from models.ledger import Lot, Transfer
@@ -47,24 +48,32 @@ class Details:
 
 
 def page(session: Session, *, wanted: Wanted, limit: int, after: UUID | None = None) -> tuple[list[Job], UUID | None]:
-    """Jobs, newest first, from just after the job `after`; with the id to go on from, None at the end."""
-    if not 1 <= limit <= MOST_PER_PAGE:
-        raise InvalidInput(Fault("limit", f"expected 1 to {MOST_PER_PAGE}"))
-    query = select(Job).options(*WITHOUT_CONTENT)
-    for column, value in (
-        (Job.status, wanted.status), (Job.action, wanted.action), (Job.kind, wanted.kind),
-        (Job.user_id, wanted.user_id), (Job.error_code, wanted.error_code),
-    ):  # fmt: skip
-        if value is not None:
-            query = query.where(column == value)
+    """Jobs, newest first, from just after the job `after`; with the id to go on from, None at the end.
+
+    A page can be short, or empty, before the end (`pages.newest`).
+    """
+    filters = [
+        column == value
+        for column, value in (
+            (Job.status, wanted.status), (Job.action, wanted.action), (Job.kind, wanted.kind),
+            (Job.error_code, wanted.error_code),
+        )
+        if value is not None
+    ]  # fmt: skip
     if wanted.since is not None:
-        query = query.where(Job.created_at >= wanted.since)
+        # The keys grow with time, and so the list ends where the time does; what is a day off is looked at.
+        filters += [Job.created_at >= wanted.since, Job.id >= least_id(wanted.since - OUT_OF_ORDER)]
     if wanted.until is not None:
-        query = query.where(Job.created_at < wanted.until)
-    if after is not None:
-        query = query.where(Job.id < after)
-    rows = session.scalars(query.order_by(Job.id.desc()).limit(limit + 1)).all()
-    return list(rows[:limit]), rows[limit - 1].id if len(rows) > limit else None
+        filters.append(Job.created_at < wanted.until)
+        latest = least_id(wanted.until + OUT_OF_ORDER)
+        after = latest if after is None else min(after, latest)
+    owner = None if wanted.user_id is None else (Job.user_id, wanted.user_id)
+    found, following = pages.newest(
+        session, select(Job).options(*WITHOUT_CONTENT), Job.id, owner=owner, filters=filters, limit=limit, after=after
+    )
+    if following is not None and wanted.since is not None and following < least_id(wanted.since - OUT_OF_ORDER):
+        following = None
+    return found, following
 
 
 def find(session: Session, job_id: UUID, *, lock: bool = False) -> Job:

@@ -7,15 +7,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, bindparam, func, select
+from sqlalchemy import Uuid, bindparam, func, select
 from sqlalchemy.orm import Session
 
+from models import pages
 from models.database import DAY_SECONDS, Prepared, now
-from models.errors import Fault, InvalidInput, NotFound
+from models.errors import NotFound
 from models.jobs.orders import Order
 from models.jobs.tables import FINAL, Job, Status
-
-MOST_PER_PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +117,15 @@ def read(*, user_id: UUID, job_id: UUID) -> Snapshot:
 def page(
     session: Session, *, user_id: UUID, limit: int, after: UUID | None = None, status: Status | None = None
 ) -> tuple[list[Snapshot], UUID | None]:
-    """The user's jobs, newest first, from just after the job `after`; with the id to go on from, None at the end."""
-    if not 1 <= limit <= MOST_PER_PAGE:
-        raise InvalidInput(Fault("limit", f"expected 1 to {MOST_PER_PAGE}"))
-    query: Select[Any] = select(*SHOWN).where(Job.user_id == user_id)
-    if after is not None:
-        query = query.where(Job.id < after)
-    if status is not None:
-        query = query.where(Job.status == status)
-    rows = session.execute(query.order_by(Job.id.desc()).limit(limit + 1)).all()
-    jobs = [Snapshot(*row) for row in rows[:limit]]
-    return jobs, jobs[-1].id if len(rows) > limit else None
+    """The user's jobs, newest first, from just after the job `after`; with the id to go on from, None at the end.
+
+    With a status, a page can be short, or empty, before the end (`pages.newest`).
+    """
+    filters = [] if status is None else [Job.status == status]
+    rows, following = pages.newest(
+        session, select(*SHOWN), Job.id, owner=(Job.user_id, user_id), filters=filters, limit=limit, after=after
+    )
+    return [Snapshot(*row) for row in rows], following
 
 
 def counts(session: Session, *, user_id: UUID, days: int) -> dict[Status, int]:

@@ -8,7 +8,7 @@ times decide.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -16,11 +16,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from models.database import OUT_OF_ORDER, least_id
 from models.ledger import Transfer
-from models.transactions import OUT_OF_ORDER
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class Span:
 
     def made(self, key: InstrumentedAttribute[UUID], created_at: InstrumentedAttribute[datetime]) -> list[Any]:
         """That a row whose key is a UUIDv7 was made in it."""
-        early, late = _least_id(self.since - OUT_OF_ORDER), _least_id(self.until + OUT_OF_ORDER)
+        early, late = least_id(self.since - OUT_OF_ORDER), least_id(self.until + OUT_OF_ORDER)
         return [key >= early, key < late, *self.holds(created_at)]
 
     @cached_property
@@ -46,11 +43,6 @@ class Span:
         early = _last_before(self.session, self.since - OUT_OF_ORDER)
         late = _last_before(self.session, self.until + OUT_OF_ORDER)
         return [Transfer.id > early, Transfer.id <= late, *self.holds(Transfer.created_at)]
-
-
-def _least_id(at: datetime) -> UUID:
-    """Below every UUIDv7 that is made at this moment or later (RFC 9562, section 5.7)."""
-    return UUID(int=max((at - EPOCH) // MILLISECOND, 0) << 80)
 
 
 def _last_before(session: Session, at: datetime) -> int:

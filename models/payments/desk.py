@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.orm import Session
 
-from models import audit_log
+from models import audit_log, pages
 from models.audit_log import By
 from models.errors import Fault, InvalidInput, NotFound
-from models.pages import MOST_PER_PAGE
 from models.payments import inbox
 from models.payments.inbox import EventState, GatewayEvent
+
+WHEN = tuple_(GatewayEvent.received_at, GatewayEvent.id)
+NEWEST_FIRST = GatewayEvent.received_at.desc(), GatewayEvent.id.desc()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,27 +31,35 @@ def page(
 ) -> tuple[list[GatewayEvent], str | None]:
     """Events, the last received first, from just after the event `after`; with the id to go on from, None at the end.
 
-    Their ids are the gateway's and in no order, so that the time goes before them. Raises `InvalidInput` when there is
-    no event `after`.
+    Their ids are the gateway's and in no order, so that the time goes before them. A page with a state or a type can be
+    short, or empty, before the end (`pages.newest`). Raises `InvalidInput` when there is no event `after`.
     """
-    if not 1 <= limit <= MOST_PER_PAGE:
-        raise InvalidInput(Fault("limit", f"expected 1 to {MOST_PER_PAGE}"))
-    query = select(GatewayEvent)
-    for column, value in (
-        (GatewayEvent.state, wanted.state), (GatewayEvent.type, wanted.type),
-        (GatewayEvent.object_id, wanted.object_id),
-    ):  # fmt: skip
-        if value is not None:
-            query = query.where(column == value)
+    pages.check(limit)
+    place: list[ColumnElement[bool]] = []
     if after is not None:
         at = session.scalar(select(GatewayEvent.received_at).where(GatewayEvent.id == after))
         if at is None:
             raise InvalidInput(Fault("after", "there is no such event"))
-        same = and_(GatewayEvent.received_at == at, GatewayEvent.id < after)
-        query = query.where(or_(GatewayEvent.received_at < at, same))
-    ordered = query.order_by(GatewayEvent.received_at.desc(), GatewayEvent.id.desc())
-    rows = session.scalars(ordered.limit(limit + 1)).all()
-    return list(rows[:limit]), rows[limit - 1].id if len(rows) > limit else None
+        place.append((at, after) > WHEN)
+    filters = [
+        column == value
+        for column, value in ((GatewayEvent.state, wanted.state), (GatewayEvent.type, wanted.type))
+        if value is not None
+    ]
+    last = None
+    if wanted.object_id is not None:
+        # An object has a few events, and its index finds them wherever they are.
+        place.append(GatewayEvent.object_id == wanted.object_id)
+    elif filters:
+        looked_at = select(GatewayEvent.received_at, GatewayEvent.id).where(*place).order_by(*NEWEST_FIRST)
+        last = session.execute(looked_at.offset(pages.MOST_LOOKED_AT - 1).limit(1)).one_or_none()
+        if last is not None:
+            place.append((last.received_at, last.id) <= WHEN)
+    query = select(GatewayEvent).where(*place, *filters).order_by(*NEWEST_FIRST).limit(limit + 1)
+    rows = session.scalars(query).all()
+    if len(rows) > limit:
+        return list(rows[:limit]), rows[limit - 1].id
+    return list(rows), None if last is None else last.id
 
 
 def replay(session: Session, *, by: By, event_id: str, reason: str | None) -> GatewayEvent:

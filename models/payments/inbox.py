@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, Index, String, select, text, update
+from sqlalchemy import CheckConstraint, Index, String, delete, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models import outbox
-from models.database import AwareDateTime, Base, insert_into, now, words
+from models.database import DAY_SECONDS, AwareDateTime, Base, insert_into, now, words
 from models.errors import NotFound
 from models.payments.tables import GATEWAY_ID
 
@@ -55,6 +55,7 @@ class GatewayEvent(Base):
         CheckConstraint("(ended_at IS NULL) = (state = 'received')", name="ended_with_an_end"),
         Index("ix_gateway_events_due_at", "due_at", postgresql_where=text(WAITING), sqlite_where=text(WAITING)),
         Index("ix_gateway_events_object_id", "object_id"),
+        Index("ix_gateway_events_received_at_id", "received_at", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(GATEWAY_ID), primary_key=True)
@@ -133,6 +134,24 @@ def handle_due(session: Session, *, limit: int) -> int:
     found = session.scalars(later.returning(GatewayEvent.id).execution_options(synchronize_session=False)).all()
     _have_handled(session, found)
     return len(found)
+
+
+def forget_old(session: Session, *, days: int, limit: int) -> int:
+    """Delete up to `limit` events that came at least so many days ago and were handled or ignored, the oldest first,
+    and return how many. Those that failed stay until somebody has looked. Others skip the rows meanwhile."""
+    old = (
+        select(GatewayEvent.id)
+        .where(
+            GatewayEvent.received_at < now(-days * DAY_SECONDS),
+            GatewayEvent.state.in_([EventState.done, EventState.ignored]),
+        )
+        .order_by(GatewayEvent.received_at, GatewayEvent.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("old")
+    )
+    gone = delete(GatewayEvent).where(GatewayEvent.id.in_(select(old.c.id))).returning(GatewayEvent.id)
+    return len(session.scalars(gone.execution_options(synchronize_session=False)).all())
 
 
 def replay(session: Session, event_id: str) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from models import outbox
+from models import outbox, pages
 from models.errors import NotFound
 from models.payments.facts import DisputeStatus
 from models.payments.tables import Dispute, Invoice, Payment, PaymentState
@@ -38,13 +38,10 @@ class Paid:
 
 def page(session: Session, *, user_id: UUID, limit: int, after: UUID | None = None) -> tuple[list[Paid], UUID | None]:
     """A user's payments, newest first, from just after `after`; with the id to go on from, None at the end."""
-    query = select(Payment).where(Payment.user_id == user_id)
-    if after is not None:
-        query = query.where(Payment.id < after)
-    rows = session.scalars(query.order_by(Payment.id.desc()).limit(limit + 1)).all()
+    mine = Payment.user_id, user_id
+    rows, following = pages.newest(session, select(Payment), Payment.id, owner=mine, limit=limit, after=after)
     disputed = _disputed(session, [row.id for row in rows])
-    found = [Paid(row, _standing(row, disputed)) for row in rows[:limit]]
-    return found, found[-1].payment.id if len(rows) > limit else None
+    return [Paid(row, _standing(row, disputed)) for row in rows], following
 
 
 def get(session: Session, *, user_id: UUID, payment_id: UUID) -> Paid:

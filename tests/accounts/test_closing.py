@@ -19,7 +19,8 @@ from models.jobs import Job, Status
 from models.ledger import Transfer
 from models.logins import Login, RefreshToken
 from models.users import User
-from tasks.maintenance import close_accounts, forget_tokens
+from tasks.maintenance import close_accounts
+from tasks.retention import forget_tokens
 from tests.accounts.lives import PRODUCT, live, run, shop
 from tests.accounts.people import (
     NOT_GOOD,

@@ -233,7 +233,7 @@ LEAVING = [
         "uploads are deleted", MAINTENANCE, "    storage().delete_all(uploads.folder(user_id))\n", "", OF_CLOSING,
     ),
     Mutant("what jobs were about is forgotten", ERASURE, "            input={},\n", "", OF_CLOSING),
-    Mutant("…and what came of it", ERASURE, "            outputs=None,\n", "", OF_CLOSING),
+    Mutant("…and what came of it", ERASURE, "job_ids, outputs=null()", "job_ids, outputs=Job.outputs", OF_CLOSING),
     Mutant("…and what they were called", ERASURE, "            idempotency_key=None,\n", "", OF_CLOSING),
     Mutant(
         "what spends were for is forgotten", CLOSING, "    spends.erase(session, user_id=user_id)\n", "", OF_CLOSING,

@@ -17,6 +17,7 @@ from web.commands import (
     margins,
     metrics,
     packs,
+    partitions,
     plans,
     promotions,
     providers,
@@ -47,5 +48,6 @@ def register(app: Flask) -> None:
         providers.providers,
         margins.margins,
         metrics.metrics,
+        partitions.group,
     ):
         app.cli.add_command(command)
