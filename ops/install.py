@@ -83,7 +83,9 @@ def install(progress: Progress) -> None:
     pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     try:
         run([*pip, "uv", "-c", "constraints.txt"], progress)
-        run([str(VENV / "bin" / "uv"), "pip", "install", "--python", str(PYTHON), *PACKAGES], progress)
+        # Compiled now, once: nine processes that start side by side would each do it for themselves.
+        uv = [str(VENV / "bin" / "uv"), "pip", "install", "--compile-bytecode"]
+        run([*uv, "--python", str(PYTHON), *PACKAGES], progress)
     except (Failed, OSError):
         run([*pip, *PACKAGES], progress)
 

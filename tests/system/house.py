@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import email
 import email.policy
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +31,7 @@ from tests.databases import in_use
 FINAL = ("completed", "failed", "canceled", "expired")
 PATIENCE_SECONDS = 60.0
 PATIENCE_WITH_STARTING_SECONDS = 240.0
-"""Nine processes start, maybe beside those of others; `make up` itself says before what is wrong."""
+"""Nine processes start, beside other tests; `make up` itself says before what is wrong."""
 
 QUICK = {
     "MOCK_LATENCY_SECONDS": "0.05",
@@ -60,6 +63,14 @@ def cost(job: dict[str, Any]) -> tuple[int, int, int]:
 
 def _file_of(preset: str) -> Path:
     return ROOT / "presets" / f"{preset}.toml"
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Among all processes of tests: to start takes all the machine has, and those that do it together take longer."""
+    with Path(tempfile.gettempdir(), f"coinop-tests-starting-{os.getuid()}").open("w") as line:
+        fcntl.flock(line, fcntl.LOCK_EX)
+        yield
 
 
 def until(question: Callable[[], T | None], *, patience: float = PATIENCE_SECONDS) -> T:
@@ -110,14 +121,15 @@ class House:
     def start(self) -> None:
         self.home.mkdir(exist_ok=True)
         output = (self.home / "up.log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.system.up"], cwd=ROOT, env=self.environment(), stdout=output, stderr=output
-        )
-        started = (self.home / "up.log").stat().st_size
-        until(
-            lambda: b"Coinop is up." in (self.home / "up.log").read_bytes()[started:] or self._died(),
-            patience=PATIENCE_WITH_STARTING_SECONDS,
-        )
+        with _one_at_a_time():
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.system.up"], cwd=ROOT, env=self.environment(), stdout=output, stderr=output
+            )
+            started = (self.home / "up.log").stat().st_size
+            until(
+                lambda: b"Coinop is up." in (self.home / "up.log").read_bytes()[started:] or self._died(),
+                patience=PATIENCE_WITH_STARTING_SECONDS,
+            )
 
     def stop(self) -> str:
         """Ask for an orderly stop, wait for it, and return what was printed meanwhile."""
