@@ -122,9 +122,8 @@ class House:
         self.home.mkdir(exist_ok=True)
         output = (self.home / "up.log").open("ab")
         with _one_at_a_time():
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.system.up"], cwd=ROOT, env=self.environment(), stdout=output, stderr=output
-            )
+            argv = [sys.executable, "-m", "tests.system.up"]
+            self.process = subprocess.Popen(argv, cwd=ROOT, env=self.environment(), stdout=output, stderr=output)
             started = (self.home / "up.log").stat().st_size
             until(
                 lambda: b"Coinop is up." in (self.home / "up.log").read_bytes()[started:] or self._died(),
