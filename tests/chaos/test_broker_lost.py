@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import kombu
@@ -56,6 +57,7 @@ def test_a_channel_keeps_its_client_until_its_connections_are_lost() -> None:
 def test_a_worker_looks_for_its_broker_at_a_steady_pace() -> None:
     class Nothing:
         alt = None
+        transport = SimpleNamespace(driver_type="redis")
 
         def ensure_connection(self, *_: Any, **options: Any) -> Nothing:
             self.options = options
