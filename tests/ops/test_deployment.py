@@ -131,7 +131,7 @@ def test_only_settings_that_there_are_are_set() -> None:
     told = {*manifest("ConfigMap", "coinop")["data"], *manifest("Secret", "coinop")["stringData"]}
     assert told <= SETTINGS
     assert set(environment()) <= SETTINGS
-    needed = {"SECRET_KEY", "JWT_SECRET_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_URL", "PUBLIC_URL", "PAYMENTS_MODE"}
+    needed = {"SECRET_KEY", "JWT_SECRET_KEY", "DATABASE_URL", "BROKER_URL", "SMTP_URL", "PUBLIC_URL", "PAYMENTS_MODE"}
     assert needed <= told
     assert needed <= set(environment())
 
