@@ -17,7 +17,7 @@ from sqlalchemy import text
 from models.database import is_postgresql, sessions
 
 ASKED_FOR = os.environ.get("COINOP_SEQUENCES")
-SEQUENCES = int(ASKED_FOR or 25)
+SEQUENCES = int(ASKED_FOR or 15)
 ENOUGH = 1_000
 """In so many sequences even the rarest situation comes up."""
 
