@@ -20,8 +20,6 @@ from tests.system.house import House, cost, until
 from tests.system.houses import Houses
 from worker.rabbitmq import DEAD, DELIVERY_LIMIT
 
-pytestmark = pytest.mark.timeout(300)  # a RabbitMQ, a PostgreSQL and half a dozen processes start, one after the other
-
 TAKEN = {"generation.high", "generation", "payments", "email", "maintenance"}
 
 

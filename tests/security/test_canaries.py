@@ -134,7 +134,6 @@ def street(postgresql_server: str, tmp_path: Path, traces: Receiver, reports: Re
         mail.stop()
 
 
-@pytest.mark.timeout(300)
 def test_nothing_that_is_secret_is_read_anywhere_else(street: Street) -> None:
     house = street.house
     canaries = {

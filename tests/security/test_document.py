@@ -135,7 +135,6 @@ def _sign_everybody_in(schema: Any, client: FlaskClient) -> None:
 
 # Thousands of requests, on the database that refuses more.
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-@pytest.mark.timeout(240)
 def test_the_api_does_what_its_document_says(app: Any, client: FlaskClient) -> None:
     sell(**SOLD)
     schema = _schema(app)
@@ -152,7 +151,6 @@ def test_strangers_are_answered_as_the_document_says(app: Any, sqlite: str) -> N
     assert asked > len(operations(app.test_client())), "nothing was tried"
 
 
-@pytest.mark.timeout(240)
 def test_every_success_is_as_the_document_says(app: Any, client: FlaskClient) -> None:
     """Random ids name nothing; these name what is there."""
     schema = _schema(app)

@@ -35,7 +35,6 @@ def newman() -> list[str]:
 # What it is about is the collection: one database is enough.
 @pytest.mark.parametrize("lodging", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("selling", ["companion-subscriptions", "default"])
-@pytest.mark.timeout(400)
 def test_the_collection_runs_from_top_to_bottom(
     houses: Houses, lodging: str, selling: str, newman: list[str], tmp_path: Path
 ) -> None:
