@@ -30,7 +30,7 @@ from ops.embedded import free_port
 from tests.databases import in_use
 
 FINAL = ("completed", "failed", "canceled", "expired")
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 PATIENCE_WITH_STARTING_SECONDS = 240.0
 """Nine processes start, beside other tests; `make up` itself says before what is wrong."""
 
