@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, ForeignKey, String, delete, exists, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from config import settings
-from models import users
+from models import retention, users
 from models.database import AwareDateTime, Base, new_id, now, words
 from models.errors import TokenNotGood
 from models.users import LONGEST_EMAIL, User
@@ -123,16 +123,8 @@ def end_all(session: Session, *, user_id: UUID, purpose: Purpose | None = None) 
 
 def forget_expired(session: Session, *, limit: int) -> int:
     """Delete up to `limit` tokens past their time and return how many. Others skip the rows meanwhile."""
-    past = (
-        select(OneTimeToken.id)
-        .where(OneTimeToken.expires_at < now())
-        .order_by(OneTimeToken.expires_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("past")
-    )
-    gone = delete(OneTimeToken).where(OneTimeToken.id.in_(select(past.c.id))).returning(OneTimeToken.id)
-    return len(session.scalars(gone.execution_options(synchronize_session=False)).all())
+    past = OneTimeToken.expires_at < now()
+    return retention.delete_first(session, OneTimeToken.id, past, order=[OneTimeToken.expires_at], limit=limit)
 
 
 def forget_all(session: Session, *, user_id: UUID) -> None:

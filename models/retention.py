@@ -1,15 +1,16 @@
-"""Retention: how far the walks have come that pare down old rows in the order of their keys.
+"""Retention: how old rows are deleted by the batch, and how far the walks have come that pare down others.
 
-Such a walk needs no index of its own: keys grow with time, so what is old lies at the front of the primary key. Rows
+A walk needs no index of its own: keys grow with time, so what is old lies at the front of the primary key. Rows
 that are deleted are gone from there; of those that are pared down and stay, the mark says how many were seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import String, select, update
+from sqlalchemy import ColumnElement, String, delete, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
 
 from models.database import DAY_SECONDS, Base, insert_into, least_id, moment
@@ -29,6 +30,23 @@ class RetentionMark(Base):
 def older_than(session: Session, days: int) -> UUID:
     """Below every key that was made in the last so many days."""
     return least_id(moment(session, plus=-days * DAY_SECONDS))
+
+
+def delete_first(
+    session: Session,
+    key: InstrumentedAttribute[Any],
+    *where: ColumnElement[bool],
+    order: Sequence[InstrumentedAttribute[Any]],
+    limit: int,
+) -> int:
+    """Delete the first `limit` rows, in this order, for which all of `where` holds, and return how many there were.
+
+    Locks them; others skip them meanwhile. They are found in a CTE, as PostgreSQL may look for them more than once
+    otherwise, and delete more.
+    """
+    found = select(key).where(*where).order_by(*order).limit(limit).with_for_update(skip_locked=True).cte("found")
+    gone = delete(key.class_).where(key.in_(select(found.c[key.key]))).returning(key)
+    return len(session.scalars(gone.execution_options(synchronize_session=False)).all())
 
 
 def walk(session: Session, key: InstrumentedAttribute[UUID], *, name: str, days: int, limit: int) -> Sequence[UUID]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, delete, func, null, select, update
+from sqlalchemy import case, func, null, select, update
 from sqlalchemy.orm import Session
 
 from models import outbox, retention
@@ -143,16 +143,8 @@ def erase(session: Session, *, user_id: UUID) -> None:
 def forget_old(session: Session, *, days: int, limit: int) -> int:
     """Delete up to `limit` e-mails that have ended and were staged at least so many days ago, the oldest first, and
     return how many. Others skip the rows meanwhile."""
-    old = (
-        select(Email.id)
-        .where(Email.id < retention.older_than(session, days), Email.state != EmailState.queued)
-        .order_by(Email.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("old")
-    )
-    gone = delete(Email).where(Email.id.in_(select(old.c.id))).returning(Email.id)
-    return len(session.scalars(gone.execution_options(synchronize_session=False)).all())
+    ended = (Email.id < retention.older_than(session, days), Email.state != EmailState.queued)
+    return retention.delete_first(session, Email.id, *ended, order=[Email.id], limit=limit)
 
 
 def _forgotten() -> tuple[Any, ...]:

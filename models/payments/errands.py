@@ -11,10 +11,10 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, delete, select, text, update
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models import outbox, users
+from models import outbox, retention, users
 from models.database import DAY_SECONDS, AwareDateTime, Base, Json, insert_into, least_id, moment, new_id, now, words
 from models.errors import NotFound, Underway
 from models.payments.tables import GATEWAY_ID
@@ -154,16 +154,8 @@ def forgotten(session: Session, *, limit: int, older_than: float) -> int:
 
 def forget_old(session: Session, *, limit: int) -> int:
     """Delete up to `limit` errands that have ended and were sent long ago, the oldest first, and return how many."""
-    old = (
-        select(Errand.id)
-        .where(Errand.id < least_id(moment(session, plus=-KEPT_SECONDS)), Errand.ended_at.is_not(None))
-        .order_by(Errand.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("old")
-    )
-    gone = delete(Errand).where(Errand.id.in_(select(old.c.id))).returning(Errand.id)
-    return len(session.scalars(gone.execution_options(synchronize_session=False)).all())
+    old = (Errand.id < least_id(moment(session, plus=-KEPT_SECONDS)), Errand.ended_at.is_not(None))
+    return retention.delete_first(session, Errand.id, *old, order=[Errand.id], limit=limit)
 
 
 def _have_run(session: Session, errand_id: UUID) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, Index, String, delete, select, text, update
+from sqlalchemy import CheckConstraint, Index, String, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models import outbox
+from models import outbox, retention
 from models.database import DAY_SECONDS, AwareDateTime, Base, insert_into, now, words
 from models.errors import NotFound
 from models.payments.tables import GATEWAY_ID
@@ -139,19 +139,10 @@ def handle_due(session: Session, *, limit: int) -> int:
 def forget_old(session: Session, *, days: int, limit: int) -> int:
     """Delete up to `limit` events that came at least so many days ago and were handled or ignored, the oldest first,
     and return how many. Those that failed stay until somebody has looked. Others skip the rows meanwhile."""
-    old = (
-        select(GatewayEvent.id)
-        .where(
-            GatewayEvent.received_at < now(-days * DAY_SECONDS),
-            GatewayEvent.state.in_([EventState.done, EventState.ignored]),
-        )
-        .order_by(GatewayEvent.received_at, GatewayEvent.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("old")
-    )
-    gone = delete(GatewayEvent).where(GatewayEvent.id.in_(select(old.c.id))).returning(GatewayEvent.id)
-    return len(session.scalars(gone.execution_options(synchronize_session=False)).all())
+    past = GatewayEvent.received_at < now(-days * DAY_SECONDS)
+    handled = GatewayEvent.state.in_([EventState.done, EventState.ignored])
+    first = [GatewayEvent.received_at, GatewayEvent.id]
+    return retention.delete_first(session, GatewayEvent.id, past, handled, order=first, limit=limit)
 
 
 def replay(session: Session, event_id: str) -> None:
