@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 import wave
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -205,12 +206,18 @@ def test_what_it_cannot_do_it_does_not(ours: OpenAIProvider, kind: Kind) -> None
     assert failure(ours, with_picture(kind, examine(picture()))).code == "provider_refused"
 
 
-def test_fetching_a_picture_takes_none_of_the_time_to_answer(ours: OpenAIProvider, server: Scripted) -> None:
+def test_fetching_a_picture_takes_none_of_the_time_to_answer(
+    ours: OpenAIProvider, server: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = 0.0
+    monkeypatch.setattr("worker.fetching.time", SimpleNamespace(monotonic=lambda: time.monotonic() + late))
+
     class Slow(FakeCall):
         def picture(self) -> Picture:
-            time.sleep(1.2)
+            nonlocal late
+            late += 3600
             return super().picture()
 
-    call = Slow(Kind.vision, INPUTS[Kind.vision], timeout=1, upload=examine(picture()))
+    call = Slow(Kind.vision, INPUTS[Kind.vision], timeout=20, upload=examine(picture()))
     server.answer_with(events(response(text("A gradient."))))
     assert ours.generate(call).outputs == (Text("A gradient."),)
